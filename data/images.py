@@ -1,0 +1,185 @@
+"""The one reader of photos: whatever the file holds comes out as uint8 RGB, upright, or not at all.
+
+Rules. EXIF rotation is applied. 16-bit channels are scaled by 1/257, never saturated. CMYK, grey
+and palettes become RGB. Transparency is laid over the grey that also pads inputs, since neither a
+black nor a white drawing vanishes on it. An animation gives its first frame. The size is read from
+the header and checked before a pixel is decoded. A photo that is cut off is broken, also where a
+decoder would fill the rest with grey. Files are read, never written.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+# Grey that stands for "nothing": padding of inputs, and what shows through a transparent photo.
+GREY = 127
+# 178,956,970, where PIL too refuses by default: half a GiB as RGB.
+MAX_PIXELS = (1 << 29) // 3
+# Formats with a decoder that is safe to run on a stranger's file (EPS, for one, is a program).
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+# Endings by which a folder listing tells photos from other files.
+PHOTO_ENDINGS = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"]
+)
+_ORIENTATION = 0x0112  # EXIF's tag
+_END_OF_JPEG = b"\xff\xd9"
+
+
+class BrokenPhoto(Exception):
+    """A photo that cannot be read: `path` (as given) and `reason` (half a sentence)."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        # Both go to the base class, so that the exception survives pickling between processes.
+        super().__init__(str(path), reason)
+        self.path, self.reason = str(path), reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The photo in a file, uint8 (H, W, 3) RGB, upright. Raises BrokenPhoto."""
+    return decode_image(_read(path), path, max_pixels=max_pixels)
+
+
+def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """(height, width) of the upright photo, from the file's header alone. Raises BrokenPhoto."""
+    image, orientation = _open(_read(path), path, max_pixels)
+    width, height = image.size
+    return (width, height) if orientation > 4 else (height, width)
+
+
+def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The photo in `data`, the bytes of a file called `name`, as `read_image` gives it."""
+    image, orientation = _open(data, name, max_pixels)
+    try:
+        pixels = _decode_jpeg(data, image)
+        if pixels is None:
+            with warnings.catch_warnings():
+                # What PIL warns of in a damaged file, it raises too, or has mended.
+                warnings.simplefilter("ignore")
+                pixels = _to_rgb(image)
+    # Damaged files raise nearly anything from inside a decoder: OSError, SyntaxError, ValueError,
+    # EOFError, struct.error, zlib.error, IndexError, MemoryError, cv2.error.
+    except Exception as error:
+        raise BrokenPhoto(name, _reason(error)) from error
+    return _upright(pixels, orientation)
+
+
+def _read(path: str | Path) -> bytes:
+    file = Path(path)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        if file.is_symlink() and not file.exists():
+            raise BrokenPhoto(path, "a link to a file that is not there") from error
+        raise BrokenPhoto(path, (error.strerror or str(error)).lower()) from error
+    if not data:
+        raise BrokenPhoto(path, "the file is empty")
+    return data
+
+
+def _open(data: bytes, name: str | Path, max_pixels: int) -> tuple[Image.Image, int]:
+    """The photo with only its header read, and its EXIF orientation (1 to 8)."""
+    try:
+        with warnings.catch_warnings():
+            # PIL warns about large photos below its limit; the check below is the one that counts.
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            orientation = _orientation(image)
+    except Image.DecompressionBombError as error:
+        raise BrokenPhoto(name, f"too large to decode: {error}") from error
+    except Image.UnidentifiedImageError as error:
+        raise BrokenPhoto(name, f"not a photo ({', '.join(FORMATS)} are read)") from error
+    except Exception as error:  # as in decode_image
+        raise BrokenPhoto(name, _reason(error)) from error
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise BrokenPhoto(name, f"{width} x {height} pixels")
+    if width * height > max_pixels:
+        raise BrokenPhoto(
+            name, f"{width} x {height} pixels by its header, more than the {max_pixels:,} allowed"
+        )
+    return image, orientation
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    # EXIF is written by every kind of program; a photo with a damaged block is still a photo.
+    except Exception:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+@lru_cache(maxsize=1)
+def _simplejpeg() -> ModuleType | None:
+    try:
+        import simplejpeg
+    except ImportError:
+        return None
+    return simplejpeg
+
+
+def _decode_jpeg(data: bytes, image: Image.Image) -> Pixels | None:
+    """A whole, plain JPEG by a fast decoder; None where only PIL can tell what is right.
+
+    simplejpeg (strict) refuses what is cut; OpenCV fills it with grey, so it is given only files
+    that reach the end mark. That mark cannot stand inside the compressed pixels, but it can end a
+    thumbnail in the header, so it is sought from the last scan's start on. Neither sees EXIF: the
+    caller turns the photo.
+    """
+    if image.format != "JPEG" or image.mode not in ("RGB", "L"):
+        return None
+    if data.find(_END_OF_JPEG, data.rfind(b"\xff\xda")) < 0:
+        return None
+    fast = _simplejpeg()
+    if fast is not None:
+        try:
+            return fast.decode_jpeg(data, "RGB")
+        except ValueError:
+            return None
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return None if pixels is None else pixels.astype(np.uint8, copy=False)
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    """Any mode of PIL -> uint8 (H, W, 3) RGB; decodes, so it raises what PIL raises."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        # PIL's own conversion clips at 255 and leaves a white photo.
+        grey = np.asarray(image).astype(np.float32) / 257
+        return np.repeat(np.rint(grey).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit pixels have no stated white; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (GREY, GREY, GREY, 255))
+        image = Image.alpha_composite(ground, image)
+    return np.array(image.convert("RGB"))
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undoes EXIF's orientation: 2 to 4 mirror or turn, 5 to 8 also exchange the axes."""
+    if orientation > 4:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join((str(error) or type(error).__name__).split())

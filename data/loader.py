@@ -1,0 +1,220 @@
+"""The stream of inputs, and batches of it made by worker processes.
+
+A draw is a function of (seed, position): workers, ranks and resuming only decide who asks for
+which position.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Generator, Iterator
+from itertools import count
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from data.images import BrokenPhoto
+from data.mixture import Mixture, Tile
+from data.mosaic import cells, mosaic
+from data.sample import Batch, Input, Sample, collate
+from wordtree.errors import UserError
+
+Placed = Sample | tuple[Sample, NDArray[np.float32]]
+Place = Callable[[Sample, tuple[int, int], int], Placed]
+
+
+class Stream:
+    """Input number `position` of a mixture: photos read, placed and pasted.
+
+    mixture: which photos, from its own sources.
+    place: called as place(sample, (height, width), seed); gives a sample whose image has exactly
+        that size, or such a sample and the region in which its photo stands (float32 xyxy in
+        pixels of that image, padding left out).
+    size: (height, width) of the input. stride: the network's, for the cuts. jitter: see `cells`.
+    """
+
+    def __init__(
+        self,
+        mixture: Mixture,
+        place: Place,
+        *,
+        size: tuple[int, int],
+        stride: int,
+        jitter: float = 0.4,
+    ) -> None:
+        self.mixture, self.place = mixture, place
+        self.size, self.stride, self.jitter = tuple(size), stride, jitter
+
+    def __getitem__(self, position: int) -> Input:
+        plan = self.mixture.plan(position)
+        rng = np.random.default_rng(plan.seed)
+        boxes = cells(plan.grid, self.size, stride=self.stride, rng=rng, jitter=self.jitter)
+        samples, regions, broken = [], [], []
+        for tile, (left, top, right, bottom) in zip(plan.tiles, boxes.tolist(), strict=True):
+            size = (bottom - top, right - left)
+            placed = self.place(self._read(tile, size, broken), size, tile.seed)
+            sample, region = placed if isinstance(placed, tuple) else (placed, None)
+            samples.append(sample)
+            regions.append(region)
+        return mosaic(samples, boxes, self.size, regions=regions, position=position, broken=broken)
+
+    def _read(self, tile: Tile, size: tuple[int, int], broken: list[tuple[str, str]]) -> Sample:
+        """The tile's photo, or the next of its source that can be read; broken ones are listed."""
+        source = self.mixture.sources[tile.source]
+        for step in range(len(source)):
+            try:
+                return source.read((tile.photo + step) % len(source), size=size)
+            except BrokenPhoto as error:
+                broken.append((str(error.path), str(error.reason)))
+        raise UserError(
+            f"none of the {len(source)} photos of source {source.name} can be read; the last was "
+            f"{broken[-1][0]}: {broken[-1][1]}"
+        )
+
+
+class Loader:
+    """Batches of `stream` without end, in order, from position `start`.
+
+    batch_size: inputs a batch, of this rank. A step takes batch_size * world positions in a row;
+        rank r gets the r-th batch_size of them.
+    workers: processes that make batches; 0: this one. They never change a draw.
+    pin: in page-locked memory, for a GPU.
+    start_method: how workers start; None: `fork` on Linux (they share what is in memory already),
+        else `spawn`.
+
+    Iterating starts the workers, and they live until `close`, the end of the `with` block, or the
+    end of the iterator. A worker that dies ends the iteration with an error; use the loader in a
+    `with` block to get it as one sentence wherever in the block it strikes.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        batch_size: int,
+        start: int = 0,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        pin: bool = False,
+        start_method: str | None = None,
+    ) -> None:
+        self.stream, self.batch_size, self.start = stream, batch_size, start
+        self.workers, self.rank, self.world, self.pin = workers, rank, world, pin
+        forks = sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods()
+        self.start_method = start_method or ("fork" if forks else "spawn")
+        self._batches: Generator[Batch, None, None] | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.close()
+        self._batches = self._run()
+        return self._batches
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+        # Torch raises from a signal handler, so the error may strike anywhere in the block
+        if isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error):
+            raise UserError(
+                f"a loader worker died ({str(error).splitlines()[0].rstrip('. ')}), most likely "
+                "for lack of memory; give fewer workers or a smaller batch_size"
+            ) from error
+
+    def _run(self) -> Generator[Batch, None, None]:
+        options: dict[str, Any] = {}
+        if self.workers:
+            options = {
+                "worker_init_fn": _start_worker,
+                "multiprocessing_context": self.start_method,
+            }
+        loader = DataLoader(
+            _Answers(self.stream),
+            batch_sampler=_Positions(self.batch_size, self.start, self.rank, self.world),
+            collate_fn=_collate,
+            num_workers=self.workers,
+            pin_memory=self.pin,
+            # The loader draws a seed for its workers: not from the generator that trains
+            generator=torch.Generator(),
+            **options,
+        )
+        batches = _started(loader)
+        try:
+            for batch in batches:
+                if isinstance(batch, UserError):
+                    raise batch
+                yield batch
+        finally:
+            if self.workers:
+                # Its __del__ does the same, but runs only when no traceback holds it any more
+                batches._shutdown_workers()
+
+
+class _Positions:
+    """Lists of positions without end: the batches of one rank."""
+
+    def __init__(self, batch_size: int, start: int, rank: int, world: int) -> None:
+        self.batch_size, self.start, self.rank, self.world = batch_size, start, rank, world
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step = self.batch_size * self.world
+        for first in count(self.start + self.rank * self.batch_size, step):
+            yield list(range(first, first + self.batch_size))
+
+
+class _Answers:
+    """A stream whose user errors are answers: raised in a worker, torch would put a stack trace
+    into their text."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def __getitem__(self, position: int) -> Input | UserError:
+        try:
+            return self.stream[position]
+        except UserError as error:
+            return error
+
+
+def _collate(answers: list[Input | UserError]) -> Batch | UserError:
+    inputs = []
+    for answer in answers:
+        if isinstance(answer, UserError):
+            return answer
+        inputs.append(answer)
+    return collate(inputs)
+
+
+def _started(loader: DataLoader[Any]) -> Any:
+    """The loader's iterator, its workers running."""
+    threads = cv2.getNumThreads()
+    # OpenCV's idle threads are not there in a forked process, which hangs (one time in four) when
+    # it then sets their number; so they are ended before the fork.
+    cv2.setNumThreads(1)
+    batches = iter(loader)
+    cv2.setNumThreads(threads)
+    return batches
+
+
+def _start_worker(_: int) -> None:
+    # Workers share the cores; each works alone.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)

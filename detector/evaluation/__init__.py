@@ -1,0 +1,1 @@
+"""Average precision over a tree, quality of backed-off labels, reports. Knows no network."""

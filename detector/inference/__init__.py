@@ -1,0 +1,1 @@
+"""From a trained network to labelled boxes in a photo's own pixels."""

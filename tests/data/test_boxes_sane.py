@@ -1,0 +1,47 @@
+"""The rules by which boxes are made sane."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.boxes import sane_boxes
+
+SIZE = (100, 200)  # height, width
+
+
+def one(*box: float) -> tuple[list[list[float]], list[str]]:
+    sane = sane_boxes([box], SIZE)
+    return sane.boxes.tolist(), [rule for rule, touched in sane.faults.items() if touched.any()]
+
+
+def test_a_good_box_is_left_alone() -> None:
+    assert one(10, 20, 30, 40) == ([[10, 20, 30, 40]], [])
+
+
+def test_each_fault_has_its_rule() -> None:
+    assert one(np.nan, 0, 5, 5) == ([], ["not finite: dropped"])
+    assert one(0, 0, np.inf, 5) == ([], ["not finite: dropped"])
+    assert one(30, 40, 10, 20) == ([[10, 20, 30, 40]], ["swapped corners: set right"])
+    assert one(300, 10, 340, 40) == ([], ["mostly or wholly outside the photo: dropped"])
+    assert one(0, 0, 1e9, 1e9) == ([], ["mostly or wholly outside the photo: dropped"])
+    assert one(-20, 10, 40, 40) == ([[0, 10, 40, 40]], ["partly outside the photo: clipped"])
+    assert one(-0.5, 10, 40, 40) == ([[0, 10, 40, 40]], [])
+    assert one(10, 10, 10, 50) == ([], ["under one pixel: dropped"])
+    assert one(0.1, 0.2, 0.3, 0.4) == ([], ["under one pixel: dropped"])
+
+
+ANY = st.floats(width=32) | st.floats(-300, 300, width=32)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(ANY, ANY, ANY, ANY), max_size=6))
+def test_whatever_goes_in_what_comes_out_lies_inside_and_has_an_area(boxes: list) -> None:
+    sane = sane_boxes(np.array(boxes, np.float64).reshape(-1, 4), SIZE)
+    assert sane.boxes.dtype == np.float32
+    assert len(sane.boxes) == sane.kept.sum()
+    assert (sane.boxes[:, 2:] - sane.boxes[:, :2] > 0.99).all()
+    assert (sane.boxes >= 0).all()
+    assert (sane.boxes[:, 2:] <= [SIZE[1], SIZE[0]]).all()
+    # a box that was dropped is counted by a rule
+    dropped = [touched for rule, touched in sane.faults.items() if rule.endswith("dropped")]
+    assert (np.any(dropped, axis=0) == ~sane.kept).all()

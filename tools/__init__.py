@@ -1,0 +1,1 @@
+"""One small command a file; also the console scripts."""

@@ -1,0 +1,149 @@
+"""From a composed config (plain data) to the objects of a run. The config stops here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from data.loader import Loader, Stream
+from data.mixture import Grid, Mixture, Share
+from data.sample import Sample
+from data.sources import Source
+from data.sources.catalogue import open_sources, source_labels
+from data.transforms import Colour, TrainTransform, View
+from detector.losses import Criterion
+from detector.network.detector import Detector
+from detector.training.schedule import learning_rate
+from wordtree import BuildReport, UserError, WordTree, build
+
+Config = Mapping[str, Any]
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto`: cuda where there is one; UserError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device={name}: torch sees no GPU here; use device=cpu.")
+    return device
+
+
+def choose_workers(workers: int | str) -> int:
+    """`auto`: the cores less one for the training itself, 8 at most."""
+    if workers == "auto":
+        return max(0, min(8, (os.cpu_count() or 1) - 1))
+    return int(workers)
+
+
+def prepare_torch(config: Config) -> None:
+    """Seed, threads and determinism of the process."""
+    torch.manual_seed(config["seed"])
+    np.random.seed(config["seed"])
+    if config["threads"]:
+        torch.set_num_threads(config["threads"])
+    if config["deterministic"]:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
+def _root(config: Config) -> Path | None:
+    return Path(config["data_root"]) if config["data_root"] else None
+
+
+def make_tree(config: Config) -> tuple[WordTree, BuildReport]:
+    """The tree of all labels of the training and validation sources."""
+    data = config["data"]
+    sources = {**data["train"], "validation": data["validation"]}
+    labels = source_labels(sources, root=_root(config))
+    return build(labels, **{k: v for k, v in config["tree"].items() if v is not None})
+
+
+def make_sources(config: Config, tree: WordTree) -> tuple[dict[str, Source], Source]:
+    """The training sources by name, and the validation source."""
+    data, root = config["data"], _root(config)
+    train = open_sources(data["train"], tree, root=root, seed=config["seed"])
+    validation = open_sources({"validation": data["validation"]}, tree, root=root)
+    return train, validation["validation"]
+
+
+def boxed_nodes(sources: Mapping[str, Source]) -> NDArray[np.int64]:
+    """The nodes that boxes carry in training, ascending."""
+    boxed = [source.nodes for source in sources.values() if source.kind == "boxed"]
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *boxed]))
+
+
+def as_drawn(sample: Sample, size: tuple[int, int], seed: int) -> Sample:
+    """Places nothing: the source drew the photo at this size, with all its variety."""
+    del size, seed
+    return sample
+
+
+def make_stream(config: Config, sources: Mapping[str, Source]) -> Stream:
+    """The endless stream of network inputs."""
+    mixture, options = config["mixture"], config["data"]["train"]
+    size = config["image_size"]
+    return Stream(
+        Mixture(
+            [Share(source, options[name].get("weight", 1.0)) for name, source in sources.items()],
+            grids=[Grid(**grid) for grid in mixture["grids"]] or (Grid(),),
+            seed=config["seed"],
+            ratio=mixture["ratio"],
+            sampling=mixture["sampling"],
+            deck=config["batch_size"],
+        ),
+        as_drawn if config["data"]["drawn"] else make_transform(config["augment"]),
+        size=(size, size),
+        stride=config["network"]["stride"],
+        jitter=mixture["jitter"],
+    )
+
+
+def make_transform(augment: Config) -> TrainTransform:
+    """The augmentation of photos from files."""
+
+    def view(options: Config) -> View:
+        return View(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+
+    colour = augment["colour"]
+    return TrainTransform(
+        boxed=view(augment["boxed"]),
+        label_only=view(augment["label_only"]),
+        colour=Colour(**colour) if colour else None,
+    )
+
+
+def make_loader(config: Config, stream: Stream, device: torch.device) -> Callable[[int], Loader]:
+    """From a position of the stream to a loader of batches."""
+    return lambda start: Loader(
+        stream,
+        batch_size=config["batch_size"] // config["accumulate"],
+        start=start,
+        workers=choose_workers(config["workers"]),
+        pin=device.type == "cuda",
+    )
+
+
+def make_detector(config: Config, tree: WordTree) -> Detector:
+    """The network on the tree; its plain arguments are `config["network"]` and the classifier."""
+    return Detector(tree, classifier=config["classifier"], **config["network"])
+
+
+def make_criterion(config: Config) -> Criterion:
+    """The losses, divided by the inputs of an optimiser step."""
+    return Criterion(**config["loss"], inputs=config["batch_size"])
+
+
+def make_schedule(config: Config) -> Callable[[int], float]:
+    """From a step to its learning rate."""
+    options = config["optimizer"]
+    return partial(
+        learning_rate, steps=config["steps"], rate=options["rate"], **options["schedule"]
+    )

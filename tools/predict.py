@@ -1,0 +1,118 @@
+"""wordtree-predict: boxes with back-off labels for photos, folders and videos."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.draw import write_jpeg
+from data.images import PHOTO_ENDINGS, BrokenPhoto, read_image
+from detector.evaluation.predictions_file import write_predictions
+from detector.inference.predictor import Predictor
+from tools.command import make_parser, run_command
+from wordtree.errors import UserError
+
+VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+EXAMPLE = "wordtree-predict runs/latest photos/ dog.jpg --threshold 0.6 --out found"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    options = make_parser("wordtree-predict", __doc__, EXAMPLE)
+    options.add_argument("run", help="a run folder, or RUN/weights/X")
+    options.add_argument("inputs", nargs="+", help="photos, folders of photos, videos")
+    options.add_argument("--out", help="folder of the pictures (default: RUN/predict)")
+    add_inference_options(options)
+    return options
+
+
+def add_inference_options(options: argparse.ArgumentParser) -> None:
+    """The options that every command which runs a network has."""
+    options.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
+    options.add_argument(
+        "--threshold", type=float, help="back-off: a deeper label needs a probability above this"
+    )
+    options.add_argument(
+        "--objectness", type=float, help="rows with P(object) at or below this are dropped"
+    )
+
+
+def frames(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Every frame of a video, RGB, with the name its picture gets."""
+    import cv2
+
+    video = cv2.VideoCapture(str(path))
+    number = 0
+    while True:
+        good, frame = video.read()
+        if not good:
+            break
+        yield f"{path.name}-{number:06d}", np.ascontiguousarray(frame[..., ::-1])
+        number += 1
+    video.release()
+    if number == 0:
+        raise UserError(f"{path} holds no frame that can be decoded; give another file.")
+
+
+def images(inputs: list[str], broken: list[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """(file name, pixels) of every input; broken photos of a folder go to `broken`."""
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PHOTO_ENDINGS)
+            if not inside:
+                raise UserError(f"{path} holds no photo ({', '.join(PHOTO_ENDINGS)}).")
+            for photo in inside:
+                try:
+                    yield str(photo.relative_to(path)).replace("/", "-"), read_image(photo)
+                except BrokenPhoto as error:
+                    broken.append(str(photo))
+                    print(f"skipped {photo}: {error.reason}", file=sys.stderr)
+        elif not path.exists():
+            raise UserError(f"{path} does not exist; give a photo, a folder of photos or a video.")
+        elif path.suffix.lower() in VIDEO_ENDINGS:
+            yield from frames(path)
+        else:
+            try:
+                yield path.name, read_image(path)
+            except BrokenPhoto as error:
+                raise UserError(f"{path} cannot be read: {error.reason}.") from error
+
+
+def predict(arguments: argparse.Namespace) -> None:
+    """Writes a picture an input, and predictions.json."""
+    predictor = Predictor.from_pretrained(
+        arguments.run,
+        device=arguments.device,
+        threshold=arguments.threshold,
+        objectness=arguments.objectness,
+    )
+    out = Path(arguments.out or Path(arguments.run) / "predict")
+    out.mkdir(parents=True, exist_ok=True)
+    records, broken, count = [], [], 0
+    for name, pixels in images(arguments.inputs, broken):
+        found = predictor.predict(pixels)[0]
+        write_jpeg(out / f"{name}.jpg", found.draw(pixels))
+        records += [{**record, "file_name": name} for record in found.to_coco(count)]
+        labels = ", ".join(
+            f"{label} {score:.2f}" for label, score in zip(found.names, found.scores, strict=True)
+        )
+        print(f"{name}: {labels or 'nothing found'}")
+        count += 1
+    write_predictions(out / "predictions.json", records)
+    skipped = f", {len(broken)} broken photos skipped" if broken else ""
+    print(f"{count} pictures and predictions.json in {out}{skipped}")
+
+
+def main() -> int:
+    """The console script."""
+    return run_command(lambda: predict(parser().parse_args()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Trains a detector over a tree of labels.
+
+  python train.py experiment=emoji                 the embedded demo
+  python train.py experiment=photos steps=50       COCO boxes and label-only photos
+  python train.py resume=runs/latest               goes on with a run that was stopped
+  python train.py experiment=emoji --cfg job       shows the whole config
+  python train.py -m experiment=emoji seed=1,2,3   one run after another (Hydra's sweep)
+
+conf/experiment/*.yaml is the list of what one can run; conf/config.yaml explains every key.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Any
+
+
+def job(config: dict[str, Any]) -> int:
+    """One run; a loss that is not finite ends it with code 3 and leaves the batch to look at."""
+    import torch
+
+    from detector.training.trainer import NonFiniteLoss
+    from tools.training_run import train
+
+    try:
+        return train(config, command=shlex.join(["python", *sys.argv]))
+    except NonFiniteLoss as error:
+        torch.save(vars(error.batch), "non_finite_batch.pt")
+        print(f"error: {error} The batch is in non_finite_batch.pt.", file=sys.stderr)
+        return 3
+
+
+def main(arguments: list[str]) -> int:
+    """Checks the command line, composes the config, trains."""
+    from tools.config import compose_config, run_hydra, typed_values
+    from tools.training_run import resumed_config
+
+    if any(word in ("-h", "--help") for word in arguments):
+        print(__doc__)
+        return 0
+    if any(word.startswith("-") for word in arguments):
+        return run_hydra(arguments, job)
+    config = compose_config(arguments)
+    if config["resume"]:
+        config = resumed_config(config["resume"], typed_values(arguments, config))
+    return job(config)
+
+
+if __name__ == "__main__":
+    from tools.command import run_command
+
+    sys.exit(run_command(lambda: main(sys.argv[1:])))

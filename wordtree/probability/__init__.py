@@ -1,0 +1,23 @@
+"""Logits to probabilities over a tree of labels, and probabilities to a decision.
+
+Everything here is in log space and in float32, under autocast too: products of fifteen
+conditionals underflow in half precision.
+"""
+
+from wordtree.probability.classifiers import CLASSIFIERS, Classifier, Columns, make_classifier
+from wordtree.probability.decision import back_off
+from wordtree.probability.paths import path_sums
+from wordtree.probability.softmax import sibling_log_softmax, sibling_path_loss
+from wordtree.probability.tables import TreeTables
+
+__all__ = [
+    "CLASSIFIERS",
+    "Classifier",
+    "Columns",
+    "TreeTables",
+    "back_off",
+    "make_classifier",
+    "path_sums",
+    "sibling_log_softmax",
+    "sibling_path_loss",
+]
