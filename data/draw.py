@@ -232,9 +232,7 @@ def _label(
     return at
 
 
-def _pushed_inside(
-    x: int, y: int, width: int, height: int, canvas: tuple[int, int]
-) -> Rectangle:
+def _pushed_inside(x: int, y: int, width: int, height: int, canvas: tuple[int, int]) -> Rectangle:
     x, y = max(0, min(x, canvas[0] - width)), max(0, min(y, canvas[1] - height))
     return x, y, x + width, y + height
 

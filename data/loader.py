@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from data.images import BrokenPhoto
 from data.mixture import Mixture, Tile
@@ -49,13 +49,14 @@ class Stream:
         jitter: float = 0.4,
     ) -> None:
         self.mixture, self.place = mixture, place
-        self.size, self.stride, self.jitter = tuple(size), stride, jitter
+        self.size, self.stride, self.jitter = (size[0], size[1]), stride, jitter
 
     def __getitem__(self, position: int) -> Input:
         plan = self.mixture.plan(position)
         rng = np.random.default_rng(plan.seed)
         boxes = cells(plan.grid, self.size, stride=self.stride, rng=rng, jitter=self.jitter)
-        samples, regions, broken = [], [], []
+        samples, regions = [], []
+        broken: list[tuple[str, str]] = []
         for tile, (left, top, right, bottom) in zip(plan.tiles, boxes.tolist(), strict=True):
             size = (bottom - top, right - left)
             placed = self.place(self._read(tile, size, broken), size, tile.seed)
@@ -132,12 +133,9 @@ class Loader:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-        # Torch raises from a signal handler, so the error may strike anywhere in the block
+        # Torch raises from a signal handler, so the error may strike anywhere in the block.
         if isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error):
-            raise UserError(
-                f"a loader worker died ({str(error).splitlines()[0].rstrip('. ')}), most likely "
-                "for lack of memory; give fewer workers or a smaller batch_size"
-            ) from error
+            raise _death(str(error)) from error
 
     def _run(self) -> Generator[Batch, None, None]:
         options: dict[str, Any] = {}
@@ -146,13 +144,13 @@ class Loader:
                 "worker_init_fn": _start_worker,
                 "multiprocessing_context": self.start_method,
             }
-        loader = DataLoader(
+        loader: DataLoader[Any] = DataLoader(
             _Answers(self.stream),
             batch_sampler=_Positions(self.batch_size, self.start, self.rank, self.world),
             collate_fn=_collate,
             num_workers=self.workers,
             pin_memory=self.pin,
-            # The loader draws a seed for its workers: not from the generator that trains
+            # The loader draws a seed for its workers: not from the generator that trains.
             generator=torch.Generator(),
             **options,
         )
@@ -162,9 +160,15 @@ class Loader:
                 if isinstance(batch, UserError):
                     raise batch
                 yield batch
+        except (EOFError, ConnectionError) as error:
+            # A worker that dies while it hands a batch over is seen as a broken connection. What
+            # its own photos raised is passed on, and torch has written so into the text.
+            if "in DataLoader worker process" in str(error):
+                raise
+            raise _death(f"{type(error).__name__} while it handed a batch over") from error
         finally:
             if self.workers:
-                # Its __del__ does the same, but runs only when no traceback holds it any more
+                # Its __del__ does the same, but runs only when no traceback holds it any more.
                 batches._shutdown_workers()
 
 
@@ -180,7 +184,7 @@ class _Positions:
             yield list(range(first, first + self.batch_size))
 
 
-class _Answers:
+class _Answers(Dataset[Any]):
     """A stream whose user errors are answers: raised in a worker, torch would put a stack trace
     into their text."""
 
@@ -201,6 +205,13 @@ def _collate(answers: list[Input | UserError]) -> Batch | UserError:
             return answer
         inputs.append(answer)
     return collate(inputs)
+
+
+def _death(reason: str) -> UserError:
+    return UserError(
+        f"a loader worker died ({reason.splitlines()[0].rstrip('. ')}), most likely for lack of "
+        "memory; give fewer workers or a smaller batch_size"
+    )
 
 
 def _started(loader: DataLoader[Any]) -> Any:

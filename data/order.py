@@ -15,7 +15,7 @@ _ROUNDS = 4  # the fewest Feistel rounds that pass for a random permutation (Lub
 def whole(shares: Sequence[float | Fraction]) -> list[int]:
     """Whole numbers in proportion to `shares`; each one's part of their sum is read as a fraction
     with a denominator of at most a million."""
-    total = sum(map(Fraction, shares)) or 1
+    total = sum(Fraction(share) for share in shares) or 1
     fractions = [(Fraction(share) / total).limit_denominator(1_000_000) for share in shares]
     common = math.lcm(*(f.denominator for f in fractions))
     return [int(f * common) for f in fractions]

@@ -29,7 +29,7 @@ class Predictions:
     boxes: (R, 4) xyxy in pixels of the network's input, with gradient; offsets: (R, 4) the raw
         t_x t_y t_w t_h that they were decoded from (YOLOv2, section 2).
     anchors: (A, 2) widths and heights in pixels of the input; stride: pixels a cell;
-    shape: (B, A, H, W).
+    centre_range: cells of width in which a box's centre may lie; shape: (B, A, H, W).
     class_features: (B, C, H, W), what the class weights read; class_weight and class_bias: one
         (N, C) and (N,) an anchor, or a single pair that all anchors share.
     classifier: turns class logits into probabilities.
@@ -40,6 +40,7 @@ class Predictions:
     offsets: Tensor
     anchors: Tensor
     stride: int
+    centre_range: float
     shape: tuple[int, int, int, int]
     class_features: Tensor
     class_weight: Sequence[Tensor]

@@ -12,6 +12,7 @@ from detector.inference.predictor import Predictor
 from tools.command import make_parser, run_command
 from tools.predict import add_inference_options, images
 
+PICTURE_SIDE = 384  # pixels; the overlay of a smaller photo is enlarged to about this
 EXAMPLE = "wordtree-explain runs/latest dog.jpg --node animal"
 
 
@@ -46,7 +47,13 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"{name}: nothing above the thresholds; explaining the best candidate")
             found = predictor.best_candidate(pixels)
         explained = explain(
-            predictor, pixels, found, node=node, layer=arguments.layer, most=arguments.most
+            predictor,
+            pixels,
+            found,
+            node=node,
+            layer=arguments.layer,
+            most=arguments.most,
+            enlarge=max(1, round(PICTURE_SIDE / max(pixels.shape[:2]))),
         )
         for number, one in enumerate(explained):
             path = out / f"{name}-{number}.jpg"

@@ -28,7 +28,7 @@ from detector.losses import PARTS
 from detector.training.callbacks import Every, LogLosses, Quiet, StopOnSignal, TrainPictures
 from detector.training.checkpoint import restore_checkpoint, save_checkpoint
 from detector.training.ema import WeightAverage
-from detector.training.evaluate import Evaluation, evaluate, write_pictures
+from detector.training.evaluate import PICTURE_SIDE, Evaluation, evaluate, write_pictures
 from detector.training.loggers import CsvLogger, Logger, TensorBoardLogger
 from detector.training.optimizer import make_optimizer
 from detector.training.precision import choose_precision
@@ -188,8 +188,9 @@ def train(config: dict[str, Any], *, command: str) -> int:
         f"parameters, {device}, {config['threads']} threads, {reason}",
         markup=False,
         highlight=False,
+        soft_wrap=True,
     )
-    console.print(stream.mixture.report(), markup=False, highlight=False)
+    console.print(stream.mixture.report(), markup=False, highlight=False, soft_wrap=True)
     if built.unreachable:
         console.print(
             f"{len(built.unreachable)} labels have no path to the root and hang from it directly",
@@ -350,7 +351,9 @@ def draw_grad_cam(run: Run, *, photos: int = 4) -> None:
         found = predictor.predict(image)[0]
         if len(found) == 0:
             found = predictor.best_candidate(image)
-        overlays = [one.overlay for one in explain(predictor, image, found, most=4)]
+        enlarge = max(1, round(PICTURE_SIDE / max(image.shape[:2])))
+        explained = explain(predictor, image, found, most=4, enlarge=enlarge)
+        overlays = [one.overlay for one in explained]
         write_jpeg(run.folder / f"gradcam{number}.jpg", contact_sheet(overlays, columns=4))
 
 

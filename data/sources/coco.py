@@ -92,9 +92,7 @@ class CocoSource:
         """Where photo `index` lies."""
         return os.path.join(self._folder, self._paths[index])
 
-    def truth(
-        self, index: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
+    def truth(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
         """Boxes (n, 4) xyxy in pixels of the photo, nodes (n,) and ignore (n,) of photo `index`,
         without reading the photo."""
         rows = slice(self._offsets[index], self._offsets[index + 1])

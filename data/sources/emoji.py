@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 # Longer side of an object, as a part of the image's short side.
-SCENE_SIZES = (20 / 128, 67 / 128)
-TILE_SIZES = (0.3, 0.65)  # for one to three objects in a tile of a mosaic
+SCENE_SIZES = (24 / 128, 72 / 128)
+TILE_SIZES = (0.4, 0.85)  # for one to three objects in a tile of a mosaic
 PHOTO_SIZES = (0.42, 0.88)
 EXTRA_SIZES = (0.16, 0.4)  # of the unlabelled objects in a label-only photo
 EXTRA_RATE = 0.3  # of the label-only photos have one or two

@@ -32,7 +32,8 @@ def backgrounds() -> NDArray[np.uint8]:
 def background(height: int, width: int, draw: random.Random) -> NDArray[np.uint8]:
     """uint8 (height, width, 3), C-contiguous and the caller's own: a cut of a texture.
 
-    Mirrored or not, with red and blue exchanged or not, at any contrast from a half on.
+    Mirrored or not, with red and blue exchanged or not, at a contrast of a quarter to .7: a texture
+    must not be louder than what stands on it.
     """
     texture = backgrounds()[int(draw.random() * BANK)]
     enlarge = max(1.0, height / SIDE, width / SIDE)
@@ -40,7 +41,7 @@ def background(height: int, width: int, draw: random.Random) -> NDArray[np.uint8
     top = int(draw.random() * (SIDE - rows + 1))
     left = int(draw.random() * (SIDE - columns + 1))
     cut = texture[top : top + rows, left : left + columns]
-    contrast = 0.5 + 0.5 * draw.random()
+    contrast = 0.25 + 0.45 * draw.random()
     # the shift stays in what the contrast leaves free, so nothing is cut off at black or white
     shift = draw.random() * 255 * (1 - contrast)
     cut = cv2.convertScaleAbs(cut, alpha=contrast, beta=shift)

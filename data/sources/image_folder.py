@@ -97,9 +97,7 @@ class ImageFolderSource:
             original_size=image.shape[:2],
         )
 
-    def _classes(
-        self, known: dict[str, int], mapped: bool
-    ) -> tuple[list[str], NDArray[np.int64]]:
+    def _classes(self, known: dict[str, int], mapped: bool) -> tuple[list[str], NDArray[np.int64]]:
         unknown, kind = Problems(), "class folders that are not known"
         photos: list[str] = []
         labels: list[int] = []

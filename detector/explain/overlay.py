@@ -35,10 +35,12 @@ def explain(
     node: int | None = None,
     layer: str = "neck",
     most: int = 8,
+    enlarge: int = 1,
 ) -> list[Explanation]:
     """A Grad-CAM overlay for each of the best `most` detections of a photo.
 
     image: uint8 (H, W, 3) RGB. node: explain this node instead of the one that was returned.
+    enlarge: the overlay is so many times as large as the photo; the map is not.
     """
     pixels, box = predictor.input(image)
     batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
@@ -51,7 +53,12 @@ def explain(
         text = predictor.tree.names[wanted]
         if node is None:
             text = f"{text} {detections.scores[index]:.2f}"
-        overlay = draw_boxes(blend(image, heat_photo), detections.boxes[index : index + 1], [text])
+        overlay = draw_boxes(
+            blend(image, heat_photo),
+            detections.boxes[index : index + 1],
+            [text],
+            enlarge=enlarge,
+        )
         found.append(Explanation(overlay, wanted, text, heat_photo))
     return found
 

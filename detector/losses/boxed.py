@@ -31,7 +31,14 @@ def offset_loss(predictions: Predictions, rows: Tensor, truths: Tensor) -> Tenso
     """Darknet's: half the squared error of sigmoid(t_x), sigmoid(t_y), t_w, t_h, times
     2 - w h, with w and h as fractions of the input (facts c6 and c8)."""
     _, anchor, y, x = predictions.locate(rows)
-    target = encode(truths, x, y, predictions.anchors[anchor], predictions.stride)
+    target = encode(
+        truths,
+        x,
+        y,
+        predictions.anchors[anchor],
+        predictions.stride,
+        predictions.centre_range,
+    )
     offsets = predictions.offsets[rows]
     found = torch.cat([offsets[:, :2].sigmoid(), offsets[:, 2:]], 1)
     wanted = torch.cat([target[:, :2].sigmoid(), target[:, 2:]], 1)

@@ -78,6 +78,7 @@ class Head(nn.Module):
             offsets=offsets,
             anchors=anchors,
             stride=self.stride,
+            centre_range=self.centre_range,
             shape=shape,
             class_features=self.class_tower(features),
             class_weight=list(self.class_weight),

@@ -184,7 +184,7 @@ def test_expected_shares_are_what_is_drawn_in_the_long_run(mixture):
     inputs = 300
     counts = Counter(t.source for t in tiles_of(mixture, range(inputs)))
     # a few whole units off under quotas (a unit is up to nine photos), by chance otherwise
-    slack = 60 if mixture.sampling == "quota" else 60 + 5 * math.sqrt(9 * inputs * 9)
+    slack = 60 if mixture.sampling == "quota" else 60 + 5 * math.sqrt(inputs * 81 / 4)
     for source, e in enumerate(expected):
         assert abs(counts[source] - e.per_input * inputs) < slack
         assert (counts[source] == 0) or e.share > 0

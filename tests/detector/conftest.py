@@ -60,6 +60,7 @@ def make_predictions(small_tree: WordTree) -> Callable[..., Predictions]:
             offsets=offsets,
             anchors=sizes,
             stride=stride,
+            centre_range=centre_range,
             shape=shape,
             class_features=normal(images, channels, height, width),
             class_weight=[normal(len(small_tree), channels) for _ in range(sets)],

@@ -67,6 +67,7 @@ def test_two_halves_of_a_step_add_up_to_the_whole(make_predictions, make_batch):
             offsets=whole.offsets[rows],
             anchors=whole.anchors,
             stride=whole.stride,
+            centre_range=whole.centre_range,
             shape=half.shape,
             class_features=whole.class_features[image : image + 1],
             class_weight=whole.class_weight,
