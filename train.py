@@ -18,18 +18,10 @@ from typing import Any
 
 
 def job(config: dict[str, Any]) -> int:
-    """One run; a loss that is not finite ends it with code 3 and leaves the batch to look at."""
-    import torch
-
-    from detector.training.trainer import NonFiniteLoss
+    """One run; returns its exit code."""
     from tools.training_run import train
 
-    try:
-        return train(config, command=shlex.join(["python", *sys.argv]))
-    except NonFiniteLoss as error:
-        torch.save(vars(error.batch), "non_finite_batch.pt")
-        print(f"error: {error} The batch is in non_finite_batch.pt.", file=sys.stderr)
-        return 3
+    return train(config, command=shlex.join(["python", *sys.argv]))
 
 
 def main(arguments: list[str]) -> int:

@@ -27,7 +27,7 @@ GREY = 127
 # 178,956,970, where PIL too refuses by default: half a GiB as RGB.
 MAX_PIXELS = (1 << 29) // 3
 # Formats with a decoder that is safe to run on a stranger's file (EPS, for one, is a program).
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 # Endings by which a folder listing tells photos from other files.
 PHOTO_ENDINGS = frozenset(
     [".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"]

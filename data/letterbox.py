@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,22 +54,28 @@ class Letterbox:
         corners = [self.left, self.top, self.left + width, self.top + height]
         return np.array(corners, np.float32)
 
-    def forward(self, boxes: ArrayLike) -> NDArray[np.float32]:
-        """Boxes (n, 4) xyxy, pixels of the photo -> float32 (n, 4) xyxy, pixels of the input."""
-        vertical, horizontal = self.scales
-        scale = np.array([horizontal, vertical] * 2)
-        shift = np.array([self.left, self.top] * 2)
-        return (np.asarray(boxes, np.float64).reshape(-1, 4) * scale + shift).astype(np.float32)
+    def forward(self, boxes: ArrayLike) -> NDArray[np.floating[Any]]:
+        """Boxes (n, 4) xyxy, pixels of the photo -> (n, 4) xyxy, pixels of the input.
 
-    def backward(self, boxes: ArrayLike) -> NDArray[np.float32]:
-        """Boxes of the input -> boxes of the photo, clipped to it; forward's inverse to 1e-3 px
-        for boxes inside a photo of up to 8,192 px a side (float32 has no more digits)."""
+        float64 stays float64, all else becomes float32.
+        """
+        boxes, scale, shift = self._map(boxes)
+        return (boxes.astype(np.float64) * scale + shift).astype(boxes.dtype)
+
+    def backward(self, boxes: ArrayLike) -> NDArray[np.floating[Any]]:
+        """Boxes of the input -> boxes of the photo, clipped to it: forward's inverse to 1e-3 px
+        for boxes inside the photo (in float32, a photo of up to 8,192 px in a square input)."""
+        boxes, scale, shift = self._map(boxes)
+        height, width = self.original_size
+        back = (boxes.astype(np.float64) - shift) / scale
+        return back.clip(0, [width, height, width, height]).astype(boxes.dtype)
+
+    def _map(self, boxes: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        given = np.asarray(boxes)
+        kind = np.float64 if given.dtype == np.float64 and given.size else np.float32
         vertical, horizontal = self.scales
         scale = np.array([horizontal, vertical] * 2)
-        shift = np.array([self.left, self.top] * 2)
-        height, width = self.original_size
-        back = (np.asarray(boxes, np.float64).reshape(-1, 4) - shift) / scale
-        return back.clip(0, [width, height, width, height]).astype(np.float32)
+        return given.astype(kind).reshape(-1, 4), scale, np.array([self.left, self.top] * 2)
 
 
 def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
@@ -93,7 +100,8 @@ def letterbox(sample: Sample, size: tuple[int, int]) -> tuple[Sample, Letterbox]
         for placed, mask in zip(masks, sample.masks, strict=True):
             grown = _resize(mask.astype(np.uint8), box.content_size, cv2.INTER_NEAREST)
             placed[_inside(box)] = grown.astype(bool)
-    return sample.replace(image=image, boxes=box.forward(sample.boxes), masks=masks), box
+    boxes = box.forward(sample.boxes).astype(np.float32)
+    return sample.replace(image=image, boxes=boxes, masks=masks), box
 
 
 def letterbox_input(sample: Sample, size: tuple[int, int], position: int = 0) -> Input:

@@ -25,7 +25,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "accumulate": (lambda v: v >= 1, "at least 1"),
     "image_size": (lambda v: v >= 32 and v % 32 == 0, "a multiple of 32"),
     "threads": (lambda v: v >= 0, "0 or more"),
-    "workers": (lambda v: v == "auto" or v >= 0, "auto, or 0 or more"),
+    "workers": (lambda v: v == "auto" if isinstance(v, str) else v >= 0, "auto, or 0 or more"),
     "checkpoint_every": (lambda v: v >= 0, "0 or more"),
     "evaluate_every": (lambda v: v is None or v >= 0, "null, or 0 or more"),
     "log_every": (lambda v: v >= 1, "at least 1"),

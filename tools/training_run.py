@@ -33,7 +33,7 @@ from detector.training.loggers import CsvLogger, Logger, TensorBoardLogger
 from detector.training.optimizer import make_optimizer
 from detector.training.precision import choose_precision
 from detector.training.progress import Progress, clock_text, summary_table
-from detector.training.trainer import Trainer
+from detector.training.trainer import NonFiniteLoss, Trainer
 from detector.weights import check_fit, find_checkpoint, load_tensors, point, read_checkpoint
 from tools import assemble
 from wordtree import UserError, WordTree
@@ -153,7 +153,10 @@ def resumed_config(run: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def train(config: dict[str, Any], *, command: str) -> int:
-    """Runs a config to its end and writes the report; returns the exit code."""
+    """Runs a config to its end and writes the report; returns the exit code.
+
+    A loss that is not finite ends it with code 3 and leaves the batch in the run folder.
+    """
     console = Console(stderr=True)
     resume = config["resume"]
     checkpoint = find_checkpoint(resume, prefer=("last",)) if resume else None
@@ -232,7 +235,13 @@ def train(config: dict[str, Any], *, command: str) -> int:
     )
     with Progress(config["steps"], start=trainer.step, console=console) as progress:
         trainer.callbacks = callbacks(run, progress)
-        trainer.fit()
+        try:
+            trainer.fit()
+        except NonFiniteLoss as error:
+            left = folder / "non_finite_batch.pt"
+            torch.save(vars(error.batch), left)
+            console.print(f"error: {error} The batch is in {left}.", markup=False, highlight=False)
+            return 3
     if trainer.stop_reason:
         console.print(
             f"stopped by {trainer.stop_reason} after step {trainer.step}; go on with: "

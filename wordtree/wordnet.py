@@ -175,8 +175,12 @@ def _relative_rows(lines: Sequence[str]) -> list[tuple[int, ...]]:
 
 
 def _read_nltk(corpus: str | Path | None) -> NounGraph:
+    import nltk.data
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
+    # NLTK opens files only below the folders of its search path: the one that was asked for is
+    # on it while it is read.
+    searched = list(nltk.data.path)
     try:
         if corpus is None:
             from nltk.corpus import wordnet
@@ -184,14 +188,17 @@ def _read_nltk(corpus: str | Path | None) -> NounGraph:
             wordnet.ensure_loaded()
             reader: Any = wordnet
         else:
+            nltk.data.path.append(str(corpus))
             reader = WordNetCorpusReader(str(corpus), omw_reader=None)
         synsets = sorted(reader.all_synsets("n"), key=lambda synset: synset.offset())
-    except (LookupError, OSError) as error:
+    except (LookupError, OSError, ValueError) as error:
         raise UserError(
             f"NLTK finds no whole WordNet 3.0 in {corpus or 'its data folders'} "
             f"({str(error).strip().splitlines()[0]}); give it the corpus `wordnet`, or leave the "
             f"option out: the same nouns come with this package"
         ) from None
+    finally:
+        nltk.data.path[:] = searched
     place = {synset.offset(): at for at, synset in enumerate(synsets)}
 
     def rows(related: list[Any]) -> tuple[int, ...]:

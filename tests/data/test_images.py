@@ -168,6 +168,12 @@ def test_an_animation_gives_its_first_frame(kind: str) -> None:
     assert np.abs(decode_image(data, "a").astype(int) - (255, 0, 0)).max() <= 2
 
 
+def test_a_stereo_photo_gives_its_first_picture() -> None:
+    first, second = Image.fromarray(smooth()), Image.new("RGB", (64, 48), "blue")
+    data = encoded(first, "MPO", save_all=True, append_images=[second], quality=95)
+    assert np.abs(decode_image(data, "a.jpg").astype(int) - smooth()).max() < 12
+
+
 @pytest.mark.parametrize("size", [(1, 1), (20_000, 3), (3, 20_000)])
 def test_extreme_shapes_are_read(decoder: str, size: tuple[int, int]) -> None:
     data = encoded(Image.new("RGB", size[::-1], "teal"), "JPEG")

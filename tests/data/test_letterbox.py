@@ -13,12 +13,21 @@ SIDES = st.integers(1, 8192)
 UNIT = st.floats(0, 1, width=32)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(SIDES, SIDES, st.integers(16, 1280), st.integers(16, 1280), UNIT, UNIT, UNIT, UNIT)
 def test_backward_undoes_forward(h, w, height, width, a, b, c, d) -> None:
     box = Letterbox.fit((h, w), (height, width))
-    given_boxes = np.array([[a * w, b * h, c * w, d * h]], np.float32)
-    assert np.abs(box.backward(box.forward(given_boxes)) - given_boxes).max() < 1e-3
+    boxes = np.array([[a * w, b * h, c * w, d * h]])
+    assert np.abs(box.backward(box.forward(boxes)) - boxes).max() < 1e-6
+
+
+@settings(max_examples=200, deadline=None)
+@given(SIDES, SIDES, st.integers(16, 1280), UNIT, UNIT, UNIT, UNIT)
+def test_backward_undoes_forward_in_float32_too(h, w, side, a, b, c, d) -> None:
+    box = Letterbox.fit((h, w), (side, side))
+    boxes = np.array([[a * w, b * h, c * w, d * h]], np.float32)
+    assert box.forward(boxes).dtype == np.float32
+    assert np.abs(box.backward(box.forward(boxes)) - boxes).max() < 1e-3
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,0 +1,93 @@
+"""Sources by name: labels before the tree, then the sources on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.sources.catalogue import open_sources, source_labels
+from data.sources.emoji_table import emoji_keys
+from wordtree import UserError, WordTree, build
+
+SCENES = {"type": "emoji_scenes", "nodes": "boxed", "length": 4}
+
+
+@pytest.fixture(scope="module")
+def tree() -> WordTree:
+    return build(source_labels({"scenes": SCENES}))[0]
+
+
+def make_folder(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).mkdir(parents=True)
+
+
+def test_an_unknown_type_names_the_source_and_the_types_there_are() -> None:
+    with pytest.raises(UserError, match=r"source mine has type=coca; choose coco, image_folder"):
+        source_labels({"mine": {"type": "coca"}})
+
+
+def test_a_source_without_a_type_is_refused(tree: WordTree) -> None:
+    with pytest.raises(UserError, match="source mine has type=None"):
+        open_sources({"mine": {}}, tree)
+
+
+def test_a_missing_data_folder_is_answered_with_how_to_set_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORDTREE_DATA", str(tmp_path / "nowhere"))
+    options = {"type": "image_folder", "folder": "train", "kind": "label_only"}
+    with pytest.raises(UserError, match=r"nowhere does not exist; set .* WORDTREE_DATA"):
+        source_labels({"labels": options})
+
+
+def test_a_missing_folder_below_the_root_is_named_with_the_root(
+    tree: WordTree, tmp_path: Path
+) -> None:
+    options = {"type": "image_folder", "folder": "trian", "kind": "label_only"}
+    with pytest.raises(UserError, match=r"trian does not exist; set .* WORDTREE_DATA"):
+        open_sources({"labels": options}, tree, root=tmp_path)
+
+
+def test_labels_of_a_folder_are_its_subfolders_before_there_is_a_tree(tmp_path: Path) -> None:
+    make_folder(tmp_path / "train", "n02094433", "n02084071", ".hidden")
+    options = {"type": "image_folder", "folder": "train", "kind": "label_only"}
+    assert source_labels({"labels": options}, root=tmp_path) == ["n02084071", "n02094433"]
+
+
+def test_backgrounds_have_no_labels(tmp_path: Path) -> None:
+    make_folder(tmp_path / "empty", "n02094433")
+    options = {"type": "image_folder", "folder": "empty", "kind": "background"}
+    assert source_labels({"nothing": options}, root=tmp_path) == []
+
+
+def test_labels_of_several_sources_are_joined_each_once(tmp_path: Path) -> None:
+    make_folder(tmp_path / "train", "n02094433", emoji_keys()[0])
+    folder = {"type": "image_folder", "folder": "train", "kind": "label_only"}
+    found = source_labels({"labels": folder, "scenes": SCENES}, root=tmp_path)
+    assert found == sorted({"n02094433", *emoji_keys()})
+
+
+def test_a_coco_source_without_a_map_says_what_to_name() -> None:
+    with pytest.raises(UserError, match=r"boxes\.json has no label_map; name one"):
+        source_labels({"boxes": {"type": "coco", "annotations": "boxes.json"}})
+
+
+def test_two_sources_of_one_type_draw_different_scenes(tree: WordTree) -> None:
+    opened = open_sources({"a": SCENES, "b": SCENES}, tree, seed=3)
+    first, second = (opened[name].read(0, size=(64, 64)).image for name in "ab")
+    assert not np.array_equal(first, second)
+
+
+def test_a_seed_of_its_own_wins_over_the_run_s(tree: WordTree) -> None:
+    options = {**SCENES, "seed": 7}
+    opened = [open_sources({"a": options}, tree, seed=seed)["a"] for seed in (0, 1)]
+    first, second = (source.read(0, size=(64, 64)).image for source in opened)
+    assert np.array_equal(first, second)
+
+
+def test_an_unknown_half_of_the_emoji_names_the_halves(tree: WordTree) -> None:
+    with pytest.raises(UserError, match=r"nodes=boxes is not known; choose boxed, label_only, all"):
+        open_sources({"a": {**SCENES, "nodes": "boxes"}}, tree)

@@ -1,0 +1,173 @@
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from wordtree import UserError, WordTree
+from wordtree.formats import read, write
+from wordtree.formats.darknet import read_labels, read_map, write_map
+
+
+def test_darknets_own_files_go_round_byte_for_byte(darknet_files: Path, tmp_path: Path) -> None:
+    tree = WordTree.load(darknet_files / "9k.tree")
+    assert len(tree) == 9418
+    assert len(tree.group_size) == 1846
+    tree.save(tmp_path / "9k.tree")
+    for ending in ("tree", "names", "labels"):
+        written = (tmp_path / f"9k.{ending}").read_bytes()
+        assert written == (darknet_files / f"9k.{ending}").read_bytes()
+    for name in ("coco9k.map", "inet9k.map"):
+        write_map(read_map(darknet_files / name), tmp_path / name)
+        assert (tmp_path / name).read_bytes() == (darknet_files / name).read_bytes()
+    tree.save(tmp_path / "9k.json")
+    assert WordTree.load(tmp_path / "9k.json") == tree
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "9k.json",
+        "9k.labels",
+        "9k.names",
+        "9k.tree",
+        "coco9k.map",
+        "inet9k.map",
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a -1\nb 0\nc 0\n",
+        b"a -1\r\nb 0\r\nc 0\r\n",
+        b"\xef\xbb\xbfa -1\nb 0\nc 0\n",
+        b"a\t-1\nb   0\n c 0 \n",
+        b"a -1\nb 0\nc 0\n\n \n",
+    ],
+)
+def test_line_ends_marks_and_blanks_do_not_matter(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "x.tree"
+    file.write_bytes(content)
+    assert read(file) == WordTree(["a", "b", "c"], [-1, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "nothing but blank lines"),
+        (b"\n \n\n", "nothing but blank lines"),
+        (b"a -1\nb 0", "line 2: .*may be cut"),
+        (b"a -1\nb\n", "line 2: 'b' is not a key and one whole number"),
+        (b"a -1\n\nb 0\n", "line 2: '' is not a key"),
+        (b"a -1\nb 0 0\n", "line 2"),
+        (b"a -1\nb 0.5\n", "line 2"),
+        (b"a -1\nb -2\n", "line 2"),
+        (b"a -1\nb 0x0\n", "line 2"),
+        (b"a -1\nb --1\n", "line 2"),
+        ("a -1\nb ٠\n".encode(), "line 2"),
+        (b"a -1\nb 99999999999999999999999\n", "line 2"),
+        (b"a -1\nb 2\n", "line 2: .* numbered from 0 to 1"),
+        (b"a -1\nb 1\n", "line 2: .*does not come before it"),
+        (b"a 1\nb -1\n", "line 1: .*does not come before it"),
+        (b"a -1\nb -1\nc 0\nd 1\ne 0\n", "line 5: 'e' is a child of 'a'.*side by side"),
+        (b"a -1\nb 0\nc -1\n", "line 3: .*the top"),
+        (b"a -1\nb 0\na 0\n", "line 3: the key 'a' is used already"),
+        (b"a -1\nb\0\0 0\n", "line 2: .*NUL"),
+        (b"a -1\n\xff 0\n", "line 2: the byte 0xff is not UTF-8"),
+    ],
+)
+def test_a_tree_file_that_is_wrong_is_refused_with_its_line(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.tree"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        read(file)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "message"),
+    [
+        (".names", "one\n", r"has 1 lines and x.tree has 2"),
+        (".names", "one\n\ntwo\n", r"has 3 lines and x.tree has 2"),
+        (".names", "\ntwo\n", r"line 1: the name of a is empty"),
+        (".labels", "a\nc\n", r"line 2: 'c' stands where x.tree has 'b'"),
+    ],
+)
+def test_names_and_labels_must_fit_their_tree(
+    ending: str, content: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.tree").write_text("a -1\nb 0\n")
+    (tmp_path / f"x{ending}").write_text(content)
+    with pytest.raises(UserError, match=message):
+        read(tmp_path / "x.tree")
+
+
+@pytest.mark.parametrize("content", ["1\n-1\n", "1\n\n2\n", "1 2\n", "1\n2", "x\n", ""])
+def test_a_map_that_is_wrong_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "x.map").write_text(content)
+    with pytest.raises(UserError, match=r"x\.map"):
+        read_map(tmp_path / "x.map")
+
+
+def test_a_list_of_labels_leaves_out_blank_lines(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("a\n\n  b c \r\n")
+    assert read_labels(tmp_path / "labels") == ["a", "b c"]
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8"), min_size=0, max_size=8), min_size=1, max_size=6)
+)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_format_holds_a_tree_unchanged_or_refuses_it(tmp_path: Path, texts: list[str]) -> None:
+    keys = [f"k{at}" for at in range(len(texts))]
+    parent = [at - 1 for at in range(len(texts))]
+    tree = WordTree(keys, parent, texts)
+    write(tree, tmp_path / "t.json")
+    assert read(tmp_path / "t.json") == tree
+    try:
+        write(tree, tmp_path / "t.tree")
+    except UserError:
+        assert any(
+            not name.strip() or set(name) & set("\r\n\0") or name[0] == "\ufeff" for name in texts
+        )
+    else:
+        assert read(tmp_path / "t.tree") == tree
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "line 1: not JSON"),
+        ("[" * 100_000, "not a tree"),
+        ("[]", "this is another file"),
+        ('{"nodes": []}', "format None"),
+        ('{"format": 2, "nodes": []}', "format 2"),
+        ('{"format": 1, "nodes": [{"key": 1}]}', "node 0"),
+        ('{"format": 1, "nodes": [{"key": "a", "parent": true}]}', "node 0"),
+        ('{"format": 1, "nodes": [{"key": "a", "parent": -1}]}', "node 0"),
+        ('{"format": 1, "nodes": [{"key": "a", "parent": 3}]}', "numbered from 0"),
+        ('{"format": 1, "nodes": [{"key": "\\ud800"}]}', "UTF-8"),
+    ],
+)
+def test_a_json_file_that_is_no_tree_is_refused(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        read(tmp_path / "x.json")
+
+
+def test_darknets_files_refuse_what_they_cannot_hold(tmp_path: Path) -> None:
+    for tree in (WordTree([], []), WordTree(["a b"], [-1]), WordTree(["a"], [-1], ["x\ny"])):
+        with pytest.raises(UserError, match=r"x\.(tree|names)"):
+            tree.save(tmp_path / "x.tree")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_ending_and_a_missing_file_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ends in \.tree or \.json"):
+        WordTree.load(tmp_path / "x.txt")
+    with pytest.raises(UserError, match="cannot be read"):
+        WordTree.load(tmp_path / "x.tree")
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(UserError, match="cannot be read"):
+        WordTree.load(tmp_path / "folder.json")
