@@ -188,7 +188,8 @@ def _read_nltk(corpus: str | Path | None) -> NounGraph:
             wordnet.ensure_loaded()
             reader: Any = wordnet
         else:
-            nltk.data.path.append(str(corpus))
+            # Its reader looks for `corpora/wordnet` once more when it maps sense keys.
+            nltk.data.path += [str(corpus), str(Path(corpus).absolute().parents[1])]
             reader = WordNetCorpusReader(str(corpus), omw_reader=None)
         synsets = sorted(reader.all_synsets("n"), key=lambda synset: synset.offset())
     except (LookupError, OSError, ValueError) as error:

@@ -38,6 +38,7 @@ SCENE_SIZES = (24 / 128, 72 / 128)
 TILE_SIZES = (0.4, 0.85)  # for one to three objects in a tile of a mosaic
 PHOTO_SIZES = (0.42, 0.88)
 EXTRA_SIZES = (0.16, 0.4)  # of the unlabelled objects in a label-only photo
+MIN_CANVAS = 16  # pixels a side of what can be drawn
 EXTRA_RATE = 0.3  # of the label-only photos have one or two
 BESIDE = 0.7  # the labelled object's largest side where others stand beside it
 
@@ -82,8 +83,7 @@ def _check_source(
             f"{source}: size_range={tuple(sizes)} needs two rising parts of the short side, "
             "above 0 and at most 1"
         )
-    if min(canvas) < 16:
-        raise UserError(f"{source}: canvas={tuple(canvas)} needs at least 16 pixels a side")
+    _checked_size(canvas, source)
 
 
 def _generator(kind: int, source: EmojiScenes | EmojiPhotos, index: int) -> random.Random:
@@ -148,7 +148,7 @@ class EmojiScenes:
         Raises IndexError where there is no such scene.
         """
         draw = _generator(_SCENE, self, index)
-        height, width = size or self.canvas
+        height, width = _checked_size(size or self.canvas, self.name)
         least, most = self.objects
         count = least + int(draw.random() * (most - least + 1))
         picked = [self._choice.pick(draw) for _ in range(count)]
@@ -219,7 +219,7 @@ class EmojiPhotos:
         Raises IndexError where there is no such photo.
         """
         draw = _generator(_PHOTO, self, index)
-        height, width = size or self.canvas
+        height, width = _checked_size(size or self.canvas, self.name)
         short = min(height, width)
         label, emoji = self._choice.pick(draw)
         shown, limits, sides = [emoji], self.size_range, []

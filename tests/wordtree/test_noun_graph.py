@@ -117,13 +117,15 @@ def test_nltk_gives_the_same_graph_of_all_nouns(nouns: NounGraph, tmp_path: Path
     parts = [f"{kind}.{part}" for kind in ("data", "index") for part in PARTS]
     files = [*parts, *(f"{part}.exc" for part in PARTS), "index.sense"]
     needs_debian(*files)
+    corpus = tmp_path / "corpora" / "wordnet"
+    corpus.mkdir(parents=True)
     for file in files:  # copies: NLTK refuses links that lead out of its folder
-        shutil.copyfile(DEBIAN / file, tmp_path / file)
+        shutil.copyfile(DEBIAN / file, corpus / file)
     entries = LEXNAMES.replace("\n", "|").split("|")
     lines = (f"{number:02d}\t{entry.replace(' ', chr(9))}" for number, entry in enumerate(entries))
-    (tmp_path / "lexnames").write_text("\n".join(lines) + "\n")
+    (corpus / "lexnames").write_text("\n".join(lines) + "\n")
 
-    theirs = NounGraph.from_nltk(tmp_path)
+    theirs = NounGraph.from_nltk(corpus)
     assert theirs.keys == nouns.keys
     assert theirs.names == nouns.names
     assert theirs.sort_names == nouns.sort_names
