@@ -97,6 +97,15 @@ def _between(limits: tuple[float, float], draw: random.Random) -> float:
     return limits[0] + (limits[1] - limits[0]) * draw.random()
 
 
+def _checked_size(size: tuple[int, int], source: str) -> tuple[int, int]:
+    if min(size) < MIN_CANVAS:
+        raise UserError(
+            f"{source}: a photo of {size[0]} x {size[1]} pixels is too small to draw, it needs "
+            f"{MIN_CANVAS} a side; lower mixture.jitter or take grids with larger tiles"
+        )
+    return size
+
+
 class EmojiScenes:
     """Boxed scenes: every object has a box.
 
