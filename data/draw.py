@@ -159,7 +159,10 @@ def _draw(
     enlarge: int,
     dashed: bool,
 ) -> Picture:
-    corners = np.asarray(boxes, np.float64).reshape(-1, 4) * enlarge
+    corners = np.nan_to_num(np.asarray(boxes, np.float64).reshape(-1, 4)) * enlarge
+    # A picture of boxes that went wrong must still be drawn.
+    low, high = np.sort(corners.reshape(-1, 2, 2), axis=1).transpose(1, 0, 2)
+    corners = np.concatenate([low, high], 1)
     texts = [""] * len(corners) if texts is None else texts
     colours = [_text_colour(text) for text in texts] if colours is None else colours
     canvas = _picture(enlarged(image, enlarge))

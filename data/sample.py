@@ -131,9 +131,11 @@ class Batch:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return Batch(**{k: change(v) if isinstance(v, Tensor) else v for k, v in values.items()})
 
-    def to(self, device: torch.device | str, non_blocking: bool = True) -> Batch:
-        """The same batch with every tensor on `device`."""
-        return self._map_tensors(lambda t: t.to(device, non_blocking=non_blocking))
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch with every tensor on `device`; towards a GPU without waiting."""
+        # The other way round a copy that nobody waits for may be read before it is there.
+        waits = torch.device(device).type == "cpu"
+        return self._map_tensors(lambda t: t.to(device, non_blocking=not waits))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which a GPU copies without waiting."""

@@ -123,11 +123,10 @@ class TrainTransform:
         image = warp.image(sample.image)
         region = warp.region()
         if self._pipeline is not None:
-            left, top, right, bottom = np.rint(region).astype(int)
-            if right > left and bottom > top:
-                self._pipeline.set_random_seed(int(rng.integers(1 << 31)))
-                part = np.ascontiguousarray(image[top:bottom, left:right])
-                image[top:bottom, left:right] = self._pipeline(image=part)["image"]
+            rows, columns = warp.pixels()
+            self._pipeline.set_random_seed(int(rng.integers(1 << 31)))
+            part = np.ascontiguousarray(image[rows, columns])
+            image[rows, columns] = self._pipeline(image=part)["image"]
         return _carry(sample, warp).replace(image=image), region
 
 
@@ -155,6 +154,12 @@ class Warp:
         limit = [self.size[1], self.size[0]] * 2
         return whole.clip(0, limit).astype(np.float32)
 
+    def pixels(self) -> tuple[slice, slice]:
+        """Rows and columns of the output whose pixels are the photo's: the region, rounded; one
+        at least, also where the photo is just a pixel thin."""
+        left, top, right, bottom = np.floor(self.region() + 0.5).astype(int).tolist()
+        return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
+
     def image(
         self, image: NDArray[np.uint8], *, padding: int = GREY, nearest: bool = False
     ) -> NDArray[np.uint8]:
@@ -172,7 +177,7 @@ class Warp:
             ends = sorted([-shift / scale, (length - shift) / scale])
             step = 1 if nearest else max(1, int(1 / abs(scale)))
             total = self.original_size[1 - axis]
-            # Two pixels of margin after averaging keep the border's padding out of sight.
+            # Two pixels of margin after averaging keep the cut's own edge out of sight.
             first = min(max(0, math.floor(ends[0]) - 2 * step), total - 1)
             last = max(min(total, math.ceil(ends[1]) + 2 * step), first + 1)
             part = part[:, first:last] if axis == 0 else part[first:last]
@@ -184,14 +189,20 @@ class Warp:
             matrix[axis, 2] = scale * first + shift + scaled / 2 - 0.5
         if (target[1], target[0]) != part.shape[:2]:
             part = cv2.resize(part, tuple(target), interpolation=cv2.INTER_AREA)
-        return cv2.warpAffine(
+        result = cv2.warpAffine(
             np.ascontiguousarray(part),
             matrix,
             (self.size[1], self.size[0]),
             flags=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=(padding,) * 3,
+            # A constant border would shine into the photo, far so where a small one is enlarged.
+            borderMode=cv2.BORDER_REPLICATE,
         )
+        rows, columns = self.pixels()
+        result[: rows.start] = padding
+        result[rows.stop :] = padding
+        result[:, : columns.start] = padding
+        result[:, columns.stop :] = padding
+        return result
 
 
 def draw_warp(

@@ -76,7 +76,11 @@ def make_sources(config: Config, tree: WordTree) -> tuple[dict[str, Source], Sou
 
 def boxed_nodes(sources: Mapping[str, Source]) -> NDArray[np.int64]:
     """The nodes that boxes carry in training, ascending."""
-    boxed = [source.nodes for source in sources.values() if source.kind == "boxed"]
+    boxed = [
+        getattr(source, "labelled_nodes", source.nodes)
+        for source in sources.values()
+        if source.kind == "boxed"
+    ]
     return np.unique(np.concatenate([np.zeros(0, np.int64), *boxed]))
 
 

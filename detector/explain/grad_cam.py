@@ -70,15 +70,18 @@ def grad_cam(
     images: (1, 3, S, S). layer: a dotted module name whose output is (1, C, h, w). Returns
     float32 (h, w), not normalised; all zero where nothing in the layer speaks for the node.
     """
+    module = find_layer(detector, layer)
     was_training = detector.training
     detector.eval()
-    module = find_layer(detector, layer)
-    with torch.enable_grad(), captured(module) as found:
-        # The input carries a gradient so that layers below frozen parameters are reached too.
-        pixels = images.float().requires_grad_()
-        torch.autograd.backward(row_score(detector, pixels, row, node).sum())
-    detector.zero_grad(set_to_none=True)
-    detector.train(was_training)
+    try:
+        with torch.enable_grad(), captured(module) as found:
+            # The input carries the gradient: layers below frozen parameters are reached too, and
+            # no parameter's own gradient, which a training step may still need, is touched.
+            pixels = images.detach().float().requires_grad_()
+            score = row_score(detector, pixels, row, node).sum()
+            torch.autograd.backward(score, inputs=[pixels])
+    finally:
+        detector.train(was_training)
     if "gradient" not in found or found["output"].dim() != 4:
         raise UserError(
             f"layer '{layer}' gives no map (1, C, h, w) that the row's score depends on; choose "

@@ -135,7 +135,7 @@ class Detections:
                 f"to draw on has {image.shape[1]} x {image.shape[0]}; give the original photo"
             )
         # OpenCV is loaded by who draws, not by who evaluates.
-        from data.draw import draw_boxes
+        from data.draw import draw_boxes, node_colour
 
         texts = [f"{name} {score:.2f}" for name, score in zip(self.names, self.scores, strict=True)]
-        return draw_boxes(image, self.boxes, texts)
+        return draw_boxes(image, self.boxes, texts, [node_colour(int(n)) for n in self.nodes])

@@ -92,14 +92,14 @@ class Predictor:
 
     def best_candidate(self, image: Image) -> Detections:
         """The single row with the greatest objectness, whatever the thresholds say."""
-        return self._batch([image], objectness=-1.0, max_detections=1)[0]
+        return self._batch([image], objectness=-1.0, max_candidates=1)[0]
 
     def _batch(
         self,
         images: Sequence[Image],
         *,
         objectness: float | None = None,
-        max_detections: int = 100,
+        max_candidates: int = 300,
     ) -> list[Detections]:
         placed = [self.input(image) for image in images]
         pixels = np.stack([one for one, _ in placed]).transpose(0, 3, 1, 2)
@@ -110,7 +110,7 @@ class Predictor:
                 self.detector.tables(self.device),
                 threshold=self.threshold,
                 objectness=self.objectness if objectness is None else objectness,
-                max_detections=max_detections,
+                max_candidates=max_candidates,
             )
         return [
             to_detections(one, box, self.tree, "" if isinstance(image, np.ndarray) else str(image))

@@ -9,7 +9,7 @@ from types import FrameType
 
 import numpy as np
 
-from data.draw import contact_sheet, draw_boxes, draw_regions, write_jpeg
+from data.draw import contact_sheet, draw_boxes, draw_regions, node_colour, write_jpeg
 from data.sample import KINDS, Batch
 from detector.training.loggers import Logger
 from detector.training.trainer import Trainer
@@ -116,7 +116,7 @@ class TrainPictures(Quiet):
 
 def picture_of(batch: Batch, tree: WordTree, *, images: int = 16) -> np.ndarray:
     """A contact sheet of a batch: boxed truths, and label-only regions with their labels."""
-    batch = batch.to("cpu", non_blocking=False)
+    batch = batch.to("cpu")
     side = int(batch.images.shape[-1])
     enlarge = max(1, round(384 / side))
     drawn = []
@@ -128,7 +128,8 @@ def picture_of(batch: Batch, tree: WordTree, *, images: int = 16) -> np.ndarray:
             "ignored" if bool(batch.truth_ignore[t]) else _name(tree, int(batch.truth_node[t]))
             for t in truths
         ]
-        canvas = draw_boxes(image, batch.truth_box[truths].numpy(), texts, enlarge=enlarge)
+        colours = [node_colour(int(batch.truth_node[t])) for t in truths]
+        canvas = draw_boxes(image, batch.truth_box[truths].numpy(), texts, colours, enlarge=enlarge)
         regions = weak.nonzero().squeeze(1)
         labels = [
             ", ".join(_name(tree, int(n)) for n in batch.label_node[batch.label_photo == photo])

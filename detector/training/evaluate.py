@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data.draw import contact_sheet, draw_boxes, write_jpeg
+from data.draw import contact_sheet, draw_boxes, node_colour, write_jpeg
 from data.sources import Source
 from detector.evaluation.ap import AveragePrecision, average_precision
 from detector.evaluation.hierarchy import BackOff, back_off_quality
@@ -84,7 +84,9 @@ def write_pictures(folder: Path, evaluation: Evaluation, tree: WordTree) -> None
             texts = [
                 f"{name} {score:.2f}" for name, score in zip(found.names, found.scores, strict=True)
             ]
-            tiles.append(draw_boxes(sample.image, sample.boxes, truths, enlarge=enlarge))
-            tiles.append(draw_boxes(sample.image, found.boxes, texts, enlarge=enlarge))
+            colours = [node_colour(int(node)) for node in sample.nodes]
+            tiles.append(draw_boxes(sample.image, sample.boxes, truths, colours, enlarge=enlarge))
+            colours = [node_colour(int(node)) for node in found.nodes]
+            tiles.append(draw_boxes(sample.image, found.boxes, texts, colours, enlarge=enlarge))
         write_jpeg(folder / f"val_batch{number}.jpg", contact_sheet(tiles, columns=4))
     plot_pr_curve(folder / "pr_curve.png", evaluation.ap)

@@ -301,7 +301,7 @@ def test_a_photo_beyond_the_length_is_an_index_error(tree: WordTree, halves) -> 
     [
         ({"length": 0}, "length=0"),
         ({"size_range": (0.5, 0.2)}, "size_range"),
-        ({"canvas": (128, 8)}, "canvas"),
+        ({"canvas": (128, 8)}, "too small to draw"),
         ({"objects": (0, 3)}, "objects"),
     ],
 )

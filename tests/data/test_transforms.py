@@ -53,34 +53,33 @@ def test_the_carried_box_encloses_the_pixels_of_the_object(seed, height, width) 
 def test_the_region_is_where_the_photo_stands_and_grey_is_elsewhere(seed, height, width) -> None:
     white = Sample(np.full((height, width, 3), 255, np.uint8), "background", path="photo.jpg")
     placed, (left, top, right, bottom) = COLOURED(white, (64, 80), seed)
-    # interpolation blends photo and padding over half a pixel of the photo
-    blur = 1 + max(64 / height, 80 / width, 1) * 2
-    edge = int(blur) + 1
-    inner = placed.image[int(top) + edge : int(bottom) - edge, int(left) + edge : int(right) - edge]
-    assert (inner > GREY + 20).all()
     rows, columns = np.arange(64)[:, None] + 0.5, np.arange(80) + 0.5
-    inside = (rows > top - blur) & (rows < bottom + blur)
-    inside = inside & (columns > left - blur) & (columns < right + blur)
+    inside = (rows > top) & (rows < bottom) & (columns > left) & (columns < right)
+    assert (placed.image[inside] > GREY + 20).all()
     outside = ~inside
+    if not inside.any():  # a photo one pixel thin may miss every pixel's centre; it is shown still
+        assert (placed.image != GREY).any()
+        return
     assert (placed.image[outside] == GREY).all()
 
 
 def slow_warp(image: np.ndarray, warp: Warp) -> np.ndarray:
-    """Bilinear interpolation from its definition, a pixel at a time."""
-    result = np.zeros((*warp.size, 3))
-    padded = np.full((image.shape[0] + 2, image.shape[1] + 2, 3), float(GREY))
-    padded[1:-1, 1:-1] = image
+    """Bilinear interpolation from its definition, a pixel at a time; edge pixels go on outside."""
+    result = np.full((*warp.size, 3), float(GREY))
     for y in range(warp.size[0]):
         for x in range(warp.size[1]):
             sx = (x + 0.5 - warp.shift[0]) / warp.scale[0] - 0.5
             sy = (y + 0.5 - warp.shift[1]) / warp.scale[1] - 0.5
+            if not (-0.5 < sx < image.shape[1] - 0.5 and -0.5 < sy < image.shape[0] - 0.5):
+                continue
+            result[y, x] = 0
             x0, y0 = int(np.floor(sx)), int(np.floor(sy))
             for j in (0, 1):
                 for i in (0, 1):
                     weight = (1 - abs(sx - x0 - i)) * (1 - abs(sy - y0 - j))
-                    row = np.clip(y0 + j + 1, 0, len(padded) - 1)
-                    column = np.clip(x0 + i + 1, 0, padded.shape[1] - 1)
-                    result[y, x] += weight * padded[row, column]
+                    row = np.clip(y0 + j, 0, image.shape[0] - 1)
+                    column = np.clip(x0 + i, 0, image.shape[1] - 1)
+                    result[y, x] += weight * image[row, column]
     return result
 
 

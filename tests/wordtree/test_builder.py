@@ -36,10 +36,19 @@ def test_preset_paper1k_gives_1369_nodes_from_the_ilsvrc_labels(imagenet_labels:
     assert not report.ancestors
 
 
-def test_ties_by_name_path_give_1370_nodes_from_the_ilsvrc_labels(
-    imagenet_labels: list[str],
+@pytest.mark.parametrize(
+    ("options", "nodes"),
+    [
+        ({}, 1370),
+        ({"ties": "wordnet_order"}, 1369),
+        ({"rule": "shortest"}, 1367),
+        ({"rule": "first"}, 1368),
+    ],
+)
+def test_other_rules_give_other_counts_for_the_ilsvrc_labels(
+    options: dict[str, str], nodes: int, imagenet_labels: list[str]
 ) -> None:
-    assert len(build(imagenet_labels[:1000])[0]) == 1370
+    assert len(build(imagenet_labels[:1000], **options)[0]) == nodes  # type: ignore[arg-type]
 
 
 def nine_k_labels(darknet_files: Path, imagenet_labels: list[str]) -> tuple[WordTree, list[str]]:
@@ -75,6 +84,7 @@ def test_ties_by_name_path_choose_what_9k_tree_chose(
 ) -> None:
     _, labels = nine_k_labels(darknet_files, imagenet_labels)
     tree, _ = build(labels)
+    assert len(tree) == 9417
     nouns = NounGraph.embedded()
     for name, above in {
         "cheese.n.01": "food.n.02",
