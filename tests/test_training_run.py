@@ -1,4 +1,4 @@
-"""Whole runs of `train.py`, tiny: the run folder, exact resume, refusals, signals."""
+"""Whole runs, tiny ones: their folder and figures, going on exactly, and ending badly."""
 
 from __future__ import annotations
 
@@ -10,149 +10,306 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+import yaml
 
-PROJECT = Path(__file__).resolve().parents[1]
-TINY = [
-    "experiment=emoji",
-    "image_size=64",
-    "batch_size=4",
-    "log_every=1",
-    "threads=1",
+from data.images import BrokenPhoto
+from data.sources.emoji import EmojiPhotos, EmojiScenes
+from detector.losses import PARTS, Criterion
+from detector.training.trainer import Trainer
+from tools.config import compose_config
+from tools.training_run import COLUMNS, resumed_config, train
+from wordtree import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+NETWORK = [
+    "network=narrow",
+    "+network.backbone_options={widths: [8, 8, 16, 16, 16], blocks: [0, 0, 0, 0, 0]}",
     "network.neck_width=16",
     "network.head.class_tower=16",
     "network.head.box_tower=8",
+]
+TINY = [
+    "experiment=emoji",
+    *NETWORK,
+    "image_size=64",
+    "batch_size=4",
+    "steps=4",
+    "log_every=1",
+    "threads=1",
+    "workers=0",
     "data.validation.length=6",
-    "data.validation.canvas=[64,64]",
-    "mixture.jitter=0.2",
-    "mixture.grids=[{rows: 1, columns: 1, weight: 0.5, kinds: [boxed], source: scenes},"
-    "{rows: 2, columns: 2, weight: 0.5, source: tiles}]",
+    "mixture.grids=[{rows: 1, columns: 1, kinds: [boxed], source: scenes}, "
+    "{rows: 2, columns: 2, source: tiles}]",
 ]
-FILES = [
-    "config.yaml",
-    "wordtree.json",
-    "versions.txt",
-    "tb",
-    "metrics.csv",
-    "train_batch0.jpg",
-    "val_batch0.jpg",
-    "pr_curve.png",
-    "gradcam0.jpg",
-    "report.md",
-    "report.json",
-    "weights/last",
-    "weights/best",
-]
+
+
+def tiny(**changes: Any) -> dict[str, Any]:
+    """The config of a run of seconds; `changes` are top keys of it."""
+    return {
+        **compose_config(TINY),
+        **{k: str(v) if k == "run_dir" else v for k, v in changes.items()},
+    }
+
+
+def run(folder: Path, **changes: Any) -> int:
+    return train(tiny(run_dir=folder, **changes), command="test")
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def losses(folder: Path) -> list[dict[str, str]]:
+    """The rows of losses as they are written, to the last digit."""
+    return [row for row in metrics(folder) if row["total"]]
+
+
+def weights(folder: Path, name: str = "model.safetensors") -> bytes:
+    return (folder / "weights/last" / name).read_bytes()
 
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
-    """train.py with these overrides, in `folder`."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
+    """train.py in a process of its own, in the folder above the run's."""
     return subprocess.Popen(
-        [sys.executable, str(PROJECT / "train.py"), *overrides],
-        cwd=folder,
-        env=environment,
+        [sys.executable, str(ROOT / "train.py"), *overrides],
+        cwd=folder.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
         text=True,
     )
 
 
-def finish(folder: Path, *overrides: str) -> tuple[int, str]:
-    """Exit code and standard error of a whole run."""
-    process = start(folder, *overrides)
-    _, errors = process.communicate(timeout=300)
-    return process.returncode, errors
-
-
-def losses(run: Path) -> list[str]:
-    """The lines of metrics.csv that hold losses, as text: equal means to the last digit."""
-    lines = (run / "metrics.csv").read_text().splitlines()
-    return [line for line in lines if line.split(",")[1] != ""]
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < end, f"{path} did not come"
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which a run of six steps was made, as `runs/latest`."""
-    folder = tmp_path_factory.mktemp("whole")
-    code, errors = finish(folder, *TINY, "steps=6", "workers=0", "ema=0.9")
-    assert code == 0, errors
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run that found its own place below the working folder."""
+    place = tmp_path_factory.mktemp("place")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert train(tiny(), command="python train.py experiment=emoji") == 0
+    return (place / "runs/latest").resolve()
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six steps with an averaged copy of the weights, never interrupted."""
+    folder = tmp_path_factory.mktemp("six") / "run"
+    assert run(folder, steps=6, ema=0.9, evaluate_every=0) == 0
     return folder
 
 
-def test_a_run_folder_holds_all_its_files(whole: Path) -> None:
-    run = whole / "runs/latest"
-    assert [name for name in FILES if not (run / name).exists()] == []
-    assert run.resolve().parent == (whole / "runs/emoji").resolve()
-    report = json.loads((run / "report.json").read_text())
-    for figure in ("ap50", "ap", "plain"):
-        assert set(report[figure]) == {"all", "boxed", "label_only"}
-    assert report["steps"] == 6
-    rows = list(csv.DictReader((run / "metrics.csv").open()))
-    assert [row["step"] for row in rows if row["total"]] == [str(n) for n in range(1, 7)]
+def test_a_run_folder_holds_all_that_the_contract_names(done: Path) -> None:
+    names = {path.name for path in done.iterdir()}
+    assert names >= {
+        *("config.yaml", "wordtree.json", "versions.txt", "weights", "tb", "metrics.csv"),
+        *("train_batch0.jpg", "val_batch0.jpg", "pr_curve.png", "gradcam0.jpg"),
+        *("report.md", "report.json"),
+    }
+    for link in ("last", "best"):
+        assert (done / "weights" / link).is_symlink()
+        assert {path.name for path in (done / "weights" / link).iterdir()} == {
+            *("model.safetensors", "ema.safetensors", "optimizer.pt", "state.json"),
+            "MANIFEST.sha256",
+        }
+
+
+def test_report_json_has_the_keys_of_the_contract(done: Path) -> None:
+    report = json.loads((done / "report.json").read_text())
+    assert set(report) == {
+        *("ap50", "ap", "plain", "depth", "backoff", "evaluated", "images_per_second"),
+        *("seconds", "steps", "parameters", "tree_hash", "seeds", "versions"),
+    }
+    assert set(report["ap50"]) == set(report["ap"]) == {"all", "boxed", "label_only"}
+    assert report["steps"] == 4
+
+
+def test_metrics_csv_has_a_row_a_step_and_then_the_figures(done: Path) -> None:
+    rows = metrics(done)
+    assert list(rows[0]) == ["step", *COLUMNS]
+    assert [row["step"] for row in losses(done)] == ["1", "2", "3", "4"]
+    for row in losses(done):
+        assert all(np.isfinite(float(row[name])) for name in ("total", *PARTS, "learning_rate"))
+    assert [row["step"] for row in rows if row["ap50.all"]] == ["4"]
+
+
+def test_latest_leads_to_the_newest_run_that_named_itself(done: Path) -> None:
+    link = done.parents[1] / "latest"
+    assert link.is_symlink()
+    assert not Path(os.readlink(link)).is_absolute()
+    assert done.parent.name == "emoji"
+
+
+def test_a_run_dir_of_ones_own_leaves_latest_alone(six: Path) -> None:
+    assert not (six.parent / "runs").exists()
+
+
+def test_a_run_folder_that_is_there_is_refused(done: Path) -> None:
+    before = (done / "config.yaml").read_bytes()
+    with pytest.raises(UserError, match="exists already; give another run_dir, or resume="):
+        run(done)
+    assert (done / "config.yaml").read_bytes() == before
+
+
+def test_a_finished_run_says_so(done: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = weights(done)
+    assert train(resumed_config(done, {}), command="test") == 0
+    assert "is finished (4 steps)" in capfd.readouterr().err.replace("\n", " ")
+    assert weights(done) == before
+
+
+def test_resume_refuses_every_other_key_by_name(done: Path) -> None:
+    with pytest.raises(UserError, match=r"so batch_size, optimizer\.rate cannot be given"):
+        resumed_config(done, {"batch_size": 8, "optimizer.rate": 1.0, "workers": 1})
+
+
+def test_resume_lengthens_a_planned_run_only_if_that_is_meant(done: Path) -> None:
+    with pytest.raises(UserError, match="planned for steps=4; add extend=true"):
+        resumed_config(done, {"steps": 9})
+    assert resumed_config(done, {"steps": 9, "extend": True})["steps"] == 9
+
+
+def test_resume_of_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"config\.yaml is not there; resume=RUN needs"):
+        resumed_config(tmp_path, {})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_killed_run_resumes_to_the_last_bit(whole: Path, tmp_path: Path, workers: int) -> None:
-    run = tmp_path / "run"
-    given = [*TINY, "steps=6", f"workers={workers}", "ema=0.9", "checkpoint_every=2"]
-    process = start(tmp_path, *given, f"run_dir={run}")
-    deadline = time.monotonic() + 120
-    while not (run / "weights/step-2/MANIFEST.sha256").exists():
-        assert process.poll() is None or (run / "weights/step-2").exists()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def test_a_killed_run_goes_on_to_the_same_bits(workers: int, six: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    given = [*TINY, "steps=6", "ema=0.9", "evaluate_every=0", "checkpoint_every=2"]
+    process = start(folder, *given, f"run_dir={folder}", f"workers={workers}")
+    wait_for(folder / "weights/step-2/MANIFEST.sha256", process)
     process.kill()
     process.communicate()
-    code, errors = finish(tmp_path, f"resume={run}")
-    assert code == 0, errors
-    reference = whole / "runs/latest"
-    assert losses(run) == losses(reference)
-    for file in ("model.safetensors", "ema.safetensors"):
-        mine, theirs = run / "weights/last" / file, reference / "weights/last" / file
-        assert mine.read_bytes() == theirs.read_bytes()
+    stopped_at = len(losses(folder))
+
+    # The other number of workers goes on: it never changes a draw.
+    config = resumed_config(folder, {"workers": 1 - workers})
+    assert train(config, command="test") == 0
+    assert stopped_at >= 1
+    assert losses(folder) == losses(six)
+    for name in ("model.safetensors", "ema.safetensors"):
+        assert weights(folder, name) == weights(six, name)
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_run_that_goes_on_after_any_step_has_the_same_bits(
+    at: int, six: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    step = Trainer._optimiser_step
+
+    def stop_after(trainer: Trainer, batches: Any) -> dict[str, float]:
+        result = step(trainer, batches)
+        if trainer.step == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_optimiser_step", stop_after)
+        assert run(folder, steps=6, ema=0.9, evaluate_every=0) == 143
+    assert len(losses(folder)) == at
+    assert train(resumed_config(folder, {}), command="test") == 0
+    assert losses(folder) == losses(six)
+    for name in ("model.safetensors", "ema.safetensors"):
+        assert weights(folder, name) == weights(six, name)
 
 
 @pytest.mark.slow
-def test_sigterm_ends_the_step_and_says_how_to_go_on(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    process = start(tmp_path, *TINY, "steps=100000", "workers=0", f"run_dir={run}")
-    deadline = time.monotonic() + 120
-    while len(losses(run) if (run / "metrics.csv").exists() else []) < 2:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+def test_sigterm_ends_the_run_after_its_step_and_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, *TINY, "steps=5000", f"run_dir={folder}", "checkpoint_every=2")
+    wait_for(folder / "weights/last", process)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "resume=" in errors
-    assert (run / "weights/last/MANIFEST.sha256").exists()
+    assert f"resume={folder}" in said.replace("\n", "")
+    state = json.loads((folder / "weights/last/state.json").read_text())
+    assert state["step"] == len(losses(folder))
+    assert not (folder / "report.json").exists()
 
 
-def test_a_finished_run_says_so(whole: Path) -> None:
-    code, errors = finish(whole, "resume=runs/latest")
-    assert code == 0
-    assert "is finished" in errors
-
-
-@pytest.mark.parametrize(
-    ("overrides", "words"),
-    [
-        (["resume=runs/latest", "seed=3"], "seed cannot be given"),
-        (["resume=runs/latest", "steps=9"], "extend=true"),
-        (["resume=runs/nothing"], "is not there"),
-        (["experiment=emoji", "stpes=3"], "did you mean 'steps'"),
-        (["experiment=emoji", "run_dir=runs/emoji"], "exists already"),
-        (["experiment=photos", "data_root=nowhere"], "nowhere does not exist"),
-    ],
-)
-def test_a_mistake_is_one_sentence_and_exit_code_2(
-    whole: Path, overrides: list[str], words: str
+def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    code, errors = finish(whole, *overrides)
-    assert code == 2
-    assert words in " ".join(errors.split())
-    assert "Traceback" not in errors
-    assert len([line for line in errors.splitlines() if line.strip()]) <= 3
+    folder = tmp_path / "run"
+    forward = Criterion.forward
+
+    def spoilt(self: Criterion, predictions: Any, batch: Any, seen: int) -> Any:
+        parts = forward(self, predictions, batch, seen)
+        spoil = torch.tensor(float("nan") if seen == 12 else 1.0)  # at the third step
+        return {**parts, "total": parts["total"] * spoil, "box": parts["box"] * spoil}
+
+    monkeypatch.setattr(Criterion, "forward", spoilt)
+    monkeypatch.chdir(tmp_path)
+    assert run(folder, checkpoint_every=2, evaluate_every=0) == 3
+    said = capfd.readouterr().err.replace("\n", " ")
+    assert "not finite at step 3" in said
+    assert "box = nan" in said
+    assert "emoji:" in said
+    batch = torch.load(folder / "non_finite_batch.pt", weights_only=True)
+    assert batch["position"].tolist() == [8, 9, 10, 11]
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+    assert (folder / "weights/last").resolve().name == "step-2"
+    assert not (folder / "weights/step-3").exists()
+
+
+def test_a_broken_photo_is_skipped_and_too_many_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever asks for a photo of an odd number gets none.
+    for source in (EmojiScenes, EmojiPhotos):
+
+        def read(self: Any, index: int, *, size: Any = None, _read: Any = source.read) -> Any:
+            if index % 2 and self.name != "validation":
+                raise BrokenPhoto(f"photo {index}", "cut off")
+            return _read(self, index, size=size)
+
+        monkeypatch.setattr(source, "read", read)
+    assert run(tmp_path / "run", evaluate_every=0, steps=1) == 0
+    state = json.loads((tmp_path / "run/weights/last/state.json").read_text())
+    assert state["broken"]
+    assert all(why == "cut off" for _, why in state["broken"])
+    with pytest.raises(UserError, match=r"more than max_broken=1; mend them or raise max_broken"):
+        run(tmp_path / "other", evaluate_every=0, steps=4, max_broken=1)
+
+
+def test_init_takes_the_weights_of_another_run_alone(six: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert run(folder, steps=1, evaluate_every=0, init=str(six)) == 0
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["init"] == str(six)
+    assert losses(folder)[0]["total"] != losses(six)[0]["total"]
+    assert losses(folder)[0]["step"] == "1"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("WORDTREE_DATA"), reason="WORDTREE_DATA is not set")
+def test_photos_train_with_finite_losses_of_every_kind(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    config = compose_config(
+        [
+            *("experiment=photos", *NETWORK, "image_size=96", "batch_size=6", "steps=2"),
+            *("log_every=1", "threads=1", "workers=0", "evaluate_every=0", f"run_dir={folder}"),
+        ]
+    )
+    assert train(config, command="test") == 0
+    rows = losses(folder)
+    assert len(rows) == 2
+    for part in ("total", *PARTS):
+        assert all(np.isfinite(float(row[part])) for row in rows)
+        assert any(float(row[part]) > 0 for row in rows), part

@@ -129,6 +129,9 @@ def _check_overrides(overrides: Sequence[str], known: dict[str, Any]) -> None:
         key = override.key_or_group
         if key.startswith("hydra") or _known(key, keys):
             continue
+        # What a source may be told depends on its type; the source itself refuses what it must.
+        if override.is_add() and key.startswith("data."):
+            continue
         raise UserError(f"unknown key '{key}' in '{text}'{_nearest(key, keys)}.")
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from data.draw import write_jpeg
 from detector.explain import explain
-from detector.inference.predictor import Predictor
 from tools.command import make_parser, run_command
-from tools.predict import add_inference_options, images
+from tools.predict import add_inference_options, images, open_predictor, out_folder
 
 PICTURE_SIDE = 384  # pixels; the overlay of a smaller photo is enlarged to about this
 EXAMPLE = "wordtree-explain runs/latest dog.jpg --node animal"
@@ -31,15 +29,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes one overlay a detection; without detections one for the best candidate."""
-    predictor = Predictor.from_pretrained(
-        arguments.run,
-        device=arguments.device,
-        threshold=arguments.threshold,
-        objectness=arguments.objectness,
-    )
+    predictor = open_predictor(arguments)
     node = predictor.tree[arguments.node].index if arguments.node else None
-    out = Path(arguments.out or Path(arguments.run) / "explain")
-    out.mkdir(parents=True, exist_ok=True)
+    out = out_folder(arguments, "explain")
     broken: list[str] = []
     for name, pixels in images(arguments.inputs, broken):
         found = predictor.predict(pixels)[0]

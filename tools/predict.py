@@ -33,13 +33,36 @@ def parser() -> argparse.ArgumentParser:
 
 def add_inference_options(options: argparse.ArgumentParser) -> None:
     """The options that every command which runs a network has."""
-    options.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
+    options.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
     options.add_argument(
         "--threshold", type=float, help="back-off: a deeper label needs a probability above this"
     )
     options.add_argument(
         "--objectness", type=float, help="rows with P(object) at or below this are dropped"
     )
+
+
+def open_predictor(arguments: argparse.Namespace) -> Predictor:
+    """The predictor of `arguments.run` with the inference options."""
+    from tools.assemble import choose_device  # opens the sources too, which --help need not
+
+    return Predictor.from_pretrained(
+        arguments.run,
+        device=choose_device(arguments.device),
+        threshold=arguments.threshold,
+        objectness=arguments.objectness,
+    )
+
+
+def out_folder(arguments: argparse.Namespace, name: str) -> Path:
+    """`--out`, else RUN/`name`, also where `arguments.run` is RUN/weights/X."""
+    run = Path(arguments.run)
+    if not (run / "weights").is_dir():
+        # A checkpoint's folder holds what its manifest lists, nothing else.
+        run = run.resolve().parent.parent
+    out = Path(arguments.out or run / name)
+    out.mkdir(parents=True, exist_ok=True)
+    return out
 
 
 def frames(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -60,21 +83,25 @@ def frames(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
 
 
 def images(inputs: list[str], broken: list[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """(file name, pixels) of every input; broken photos of a folder go to `broken`."""
+    """(file name, pixels) of every input; broken photos of a folder go to `broken`.
+
+    A missing one is found before the first is read.
+    """
+    for text in inputs:
+        if not Path(text).exists():
+            raise UserError(f"{text} does not exist; give a photo, a folder of photos or a video.")
     for text in inputs:
         path = Path(text)
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PHOTO_ENDINGS)
             if not inside:
-                raise UserError(f"{path} holds no photo ({', '.join(PHOTO_ENDINGS)}).")
+                raise UserError(f"{path} holds no photo ({', '.join(sorted(PHOTO_ENDINGS))}).")
             for photo in inside:
                 try:
                     yield str(photo.relative_to(path)).replace("/", "-"), read_image(photo)
                 except BrokenPhoto as error:
                     broken.append(str(photo))
                     print(f"skipped {photo}: {error.reason}", file=sys.stderr)
-        elif not path.exists():
-            raise UserError(f"{path} does not exist; give a photo, a folder of photos or a video.")
         elif path.suffix.lower() in VIDEO_ENDINGS:
             yield from frames(path)
         else:
@@ -86,14 +113,8 @@ def images(inputs: list[str], broken: list[str]) -> Iterator[tuple[str, NDArray[
 
 def predict(arguments: argparse.Namespace) -> None:
     """Writes a picture an input, and predictions.json."""
-    predictor = Predictor.from_pretrained(
-        arguments.run,
-        device=arguments.device,
-        threshold=arguments.threshold,
-        objectness=arguments.objectness,
-    )
-    out = Path(arguments.out or Path(arguments.run) / "predict")
-    out.mkdir(parents=True, exist_ok=True)
+    predictor = open_predictor(arguments)
+    out = out_folder(arguments, "predict")
     records, broken, count = [], [], 0
     for name, pixels in images(arguments.inputs, broken):
         found = predictor.predict(pixels)[0]

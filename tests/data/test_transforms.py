@@ -39,13 +39,15 @@ def test_the_carried_box_encloses_the_pixels_of_the_object(seed, height, width) 
     assert placed.image.shape == (96, 128, 3)
     if not len(placed.boxes) or placed.ignore[0]:
         return
+    # edges are blurred over half a pixel of the photo, which an enlarged one shows
+    tolerance = 1.5 + max(96 / height, 128 / width) / 4
     rows, columns = np.nonzero(placed.image[..., 0] > 191)  # above grey blended with white
     found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    assert np.abs(placed.boxes[0] - found).max() <= 1.5
+    assert np.abs(placed.boxes[0] - found).max() <= tolerance
     assert placed.masks is not None
     rows, columns = np.nonzero(placed.masks[0])
     found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    assert np.abs(placed.boxes[0] - found).max() <= 1.5
+    assert np.abs(placed.boxes[0] - found).max() <= tolerance
 
 
 @settings(max_examples=80, deadline=None)

@@ -1,4 +1,4 @@
-"""A small tree, predictions and batches made by hand, for the tests of losses and inference."""
+"""Predictions and batches made by hand, for the tests of losses and inference."""
 
 from __future__ import annotations
 
@@ -17,15 +17,6 @@ from wordtree.probability.tables import TreeTables
 
 
 @pytest.fixture(scope="session")
-def small_tree() -> WordTree:
-    """thing > {animal > {dog > {poodle, terrier}, cat}, tool > {hammer, saw}}, plant (alone)."""
-    keys = ["thing", "plant", "animal", "tool", "cat", "dog", "hammer", "saw", "poodle", "terrier"]
-    parent = [-1, -1, 0, 0, 2, 2, 3, 3, 5, 5]
-    labelled = [False, True, False, False, True, True, True, True, True, True]
-    return WordTree(keys, np.array(parent), labelled=np.array(labelled))
-
-
-@pytest.fixture
 def make_predictions(small_tree: WordTree) -> Callable[..., Predictions]:
     """Random predictions of a given shape (B, A, H, W), everything a leaf with gradient."""
 

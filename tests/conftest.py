@@ -1,0 +1,97 @@
+"""A small tree, and a small untrained detector in memory and as a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from detector.network.detector import Detector
+from detector.weights import write_checkpoint
+from wordtree import WordTree
+
+NETWORK: dict[str, Any] = {
+    "backbone": "narrow",
+    "backbone_options": {"widths": [8, 8, 16], "blocks": [0, 0, 1]},
+    "neck": "top_down",
+    "neck_width": 16,
+    "stride": 8,
+    "anchors": [[12.0, 12.0], [24.0, 16.0]],
+    "head": {"class_tower": 8, "box_tower": 8, "centre_range": 3.0},
+}
+IMAGE_SIZE = 64
+
+
+@pytest.fixture(scope="session")
+def small_tree() -> WordTree:
+    """thing > {animal > {dog > {poodle, terrier}, cat}, tool > {hammer, saw}}, plant (alone)."""
+    keys = ["thing", "plant", "animal", "tool", "cat", "dog", "hammer", "saw", "poodle", "terrier"]
+    parent = [-1, -1, 0, 0, 2, 2, 3, 3, 5, 5]
+    labelled = [False, True, False, False, True, True, True, True, True, True]
+    return WordTree(keys, np.array(parent), labelled=np.array(labelled))
+
+
+@pytest.fixture(scope="session")
+def make_detector(small_tree: WordTree) -> Callable[..., Detector]:
+    """Untrained, but with an opinion: random head weights, so large that rows differ."""
+
+    def make(classifier: str = "siblings", seed: int = 0) -> Detector:
+        # `fork_rng` leaves the draws of other tests alone.
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            detector = Detector(small_tree, classifier=classifier, **NETWORK)
+            with torch.no_grad():
+                for parameter in detector.head.boxes.parameters():
+                    parameter.normal_(std=0.5)
+                for weight in detector.head.class_weight:
+                    weight.normal_(std=1.0)
+        return detector.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_detector(make_detector: Callable[..., Detector]) -> Detector:
+    """The detector of `tiny_run`, in memory."""
+    return make_detector()
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    tmp_path_factory: pytest.TempPathFactory, tiny_detector: Detector, small_tree: WordTree
+) -> Path:
+    """A run folder of one step, whose detector finds something in any photo."""
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    run.mkdir()
+    small_tree.save(run / "wordtree.json")
+    weights = tiny_detector.state_dict()
+    write_checkpoint(
+        run / "weights",
+        1,
+        model=weights,
+        ema=weights,
+        optimizer=None,
+        state={
+            "network": NETWORK,
+            "classifier": "siblings",
+            "image_size": IMAGE_SIZE,
+            "thresholds": {"back_off": 0.5, "objectness": 0.3},
+            "tree_hash": small_tree.hash,
+        },
+    )
+    return run
+
+
+@pytest.fixture(scope="session")
+def make_photo() -> Callable[..., np.ndarray]:
+    """Photos of smooth noise, uint8 (height, width, 3)."""
+
+    def make(height: int, width: int, seed: int = 0) -> np.ndarray:
+        coarse = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3))
+        return np.kron(coarse, np.ones((8, 8, 1))).astype(np.uint8)
+
+    return make
