@@ -51,7 +51,7 @@ class Coloured:
 class Faulty(Coloured):
     """A source with a defect."""
 
-    def read(self, index, *, size=None):  # noqa: ARG002
+    def read(self, index, *, size=None):
         raise ZeroDivisionError("a defect")
 
 
@@ -59,7 +59,7 @@ class Faulty(Coloured):
 class Unreachable(Coloured):
     """A source on a disk that went away."""
 
-    def read(self, index, *, size=None):  # noqa: ARG002
+    def read(self, index, *, size=None):
         raise ConnectionError("the share is gone")
 
 
