@@ -163,7 +163,9 @@ def train(config: dict[str, Any], *, command: str) -> int:
     if checkpoint is not None:
         state = read_checkpoint(checkpoint, with_optimizer=False).state
         if state["step"] >= config["steps"]:
-            console.print(f"{resume} is finished ({state['step']} steps); nothing to do.")
+            console.print(
+                f"{resume} is finished ({state['step']} steps); nothing to do.", soft_wrap=True
+            )
             return 0
     device = assemble.choose_device(config["device"])
     assemble.prepare_torch(config)
@@ -240,13 +242,20 @@ def train(config: dict[str, Any], *, command: str) -> int:
         except NonFiniteLoss as error:
             left = folder / "non_finite_batch.pt"
             torch.save(vars(error.batch), left)
-            console.print(f"error: {error} The batch is in {left}.", markup=False, highlight=False)
+            console.print(
+                f"error: {error} The batch is in {left}.",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
             return 3
     if trainer.stop_reason:
         console.print(
             f"stopped by {trainer.stop_reason} after step {trainer.step}; go on with: "
             f"python train.py resume={folder}",
+            markup=False,
             highlight=False,
+            soft_wrap=True,
         )
         return {"SIGINT": 130, "SIGTERM": 143}[trainer.stop_reason]
     report(run, trainer, command)

@@ -41,6 +41,8 @@ class Predictor:
     ) -> None:
         self.device = torch.device(device)
         self.detector = detector.to(self.device).eval()
+        # Made here: tables that are made in inference mode would refuse Grad-CAM's backward pass.
+        self.detector.classifier(self.device)
         self.tree, self.image_size, self.batch_size = tree, image_size, batch_size
         self.threshold, self.objectness = threshold, objectness
 

@@ -58,13 +58,17 @@ class Detector(nn.Module):
     def tables(self, device: torch.device) -> TreeTables:
         """The tree's tables on `device`; moved once for each."""
         if device not in self._tables:
-            self._tables[device] = self._tables[torch.device("cpu")].to(device)
+            # Tensors born in inference mode could not serve a later backward pass.
+            with torch.inference_mode(False):
+                self._tables[device] = self._tables[torch.device("cpu")].to(device)
         return self._tables[device]
 
     def classifier(self, device: torch.device) -> Classifier:
         """The classifier with its tables on `device`; made once for each."""
         if device not in self._classifiers:
-            self._classifiers[device] = make_classifier(self._classifier_name, self.tables(device))
+            with torch.inference_mode(False):
+                tables = self.tables(device)
+                self._classifiers[device] = make_classifier(self._classifier_name, tables)
         return self._classifiers[device]
 
     def forward(self, images: Tensor) -> Predictions:

@@ -177,3 +177,12 @@ def test_the_best_candidate_is_the_row_of_greatest_objectness_whatever_the_thres
             predictions = tiny_detector(torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None])
         best = strict.best_candidate(photo)
         assert best.rows.tolist() == [int(predictions.objectness.argmax())]
+
+
+def test_predicting_leaves_no_tensor_that_a_backward_pass_refuses(
+    make_detector: Callable[..., Detector], small_tree: WordTree, make_photo: Photo
+) -> None:
+    detector = make_detector("flat")
+    Predictor(detector, small_tree, image_size=64).predict(make_photo(64, 64))
+    columns = detector.classifier(torch.device("cpu")).columns(torch.tensor([4]))
+    assert not columns.place.is_inference()
