@@ -27,7 +27,7 @@ def job(config: dict[str, Any]) -> int:
 def main(arguments: list[str]) -> int:
     """Checks the command line, composes the config, trains."""
     from tools.config import compose_config, run_hydra, typed_values
-    from tools.training_run import resumed_config
+    from tools.run_folder import resumed_config
 
     if any(word in ("-h", "--help") for word in arguments):
         print(__doc__)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,9 +27,6 @@ MIN_SHARE = 0.1
 MIN_SIDE = 2.0
 # Sides of an ignore region below this are dropped: no cell's prediction can overlap it much.
 _SPECK = 0.5
-# The path of a drawn photo is `source:...` instead of a file's (one letter would be a Windows
-# drive), or empty.
-_DRAWN = re.compile(r"$|[A-Za-z_]\w+:")
 
 
 @dataclass(frozen=True)
@@ -110,13 +106,7 @@ class TrainTransform:
         self, sample: Sample, size: tuple[int, int], seed: int
     ) -> tuple[Sample, NDArray[np.float32]]:
         """The sample with an image of exactly `size` (height, width), boxes in its pixels, and the
-        region where the photo stands: float32 (4,), xyxy in its pixels, padding left out.
-
-        A photo that its source drew at this size has all its variety already; it is left alone.
-        """
-        height, width = size
-        if sample.image.shape[:2] == (height, width) and _DRAWN.match(sample.path):
-            return sample, np.array([0, 0, width, height], np.float32)
+        region where the photo stands: float32 (4,), xyxy in its pixels, padding left out."""
         rng = np.random.default_rng(seed)
         view = self.label_only if sample.kind == "label_only" else self.boxed
         warp = draw_warp(sample.image.shape[:2], size, view, rng)

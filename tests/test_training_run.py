@@ -22,7 +22,8 @@ from data.sources.emoji import EmojiPhotos, EmojiScenes
 from detector.losses import PARTS, Criterion
 from detector.training.trainer import Trainer
 from tools.config import compose_config
-from tools.training_run import COLUMNS, resumed_config, train
+from tools.run_folder import resumed_config
+from tools.training_run import COLUMNS, train
 from wordtree import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -187,6 +188,27 @@ def test_a_finished_run_says_so(done: Path, capfd: pytest.CaptureFixture[str]) -
     assert weights(done) == before
 
 
+def test_a_run_whose_last_step_was_interrupted_gets_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    step = Trainer._optimiser_step
+
+    def stop_at_the_end(trainer: Trainer, batches: Any) -> dict[str, float]:
+        result = step(trainer, batches)
+        if trainer.step == trainer.steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_optimiser_step", stop_at_the_end)
+        assert run(folder) == 143
+    assert not (folder / "report.json").exists()
+    assert train(resumed_config(folder, {}), command="test") == 0
+    assert json.loads((folder / "report.json").read_text())["steps"] == 4
+    assert (folder / "val_batch0.jpg").is_file()
+
+
 def test_resume_refuses_every_other_key_by_name(done: Path) -> None:
     with pytest.raises(UserError, match=r"so batch_size, optimizer\.rate cannot be given"):
         resumed_config(done, {"batch_size": 8, "optimizer.rate": 1.0, "workers": 1})
@@ -304,8 +326,14 @@ def test_a_broken_photo_is_skipped_and_too_many_stop_the_run(
     state = json.loads((tmp_path / "run/weights/last/state.json").read_text())
     assert state["broken"]
     assert all(why == "cut off" for _, why in state["broken"])
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(UserError, match=r"more than max_broken=1; mend them or raise max_broken"):
-        run(tmp_path / "other", evaluate_every=0, steps=4, max_broken=1)
+        run(tmp_path / "other", evaluate_every=0, steps=4, max_broken=1, checkpoint_every=1)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_a_run_with_too_many_broken_photos_goes_on_with_a_higher_limit(done: Path) -> None:
+    assert resumed_config(done, {"max_broken": 500})["max_broken"] == 500
 
 
 def test_init_takes_the_weights_of_another_run_alone(six: Path, tmp_path: Path) -> None:

@@ -82,6 +82,16 @@ def frames(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         raise UserError(f"{path} holds no frame that can be decoded; give another file.")
 
 
+def unused(name: str, used: set[str]) -> str:
+    """`name`, or name-2, name-3, ...: photos of two folders may share a name, pictures must not."""
+    found, number = name, 1
+    while found in used:
+        number += 1
+        found = f"{name}-{number}"
+    used.add(found)
+    return found
+
+
 def images(inputs: list[str], broken: list[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """(file name, pixels) of every input; broken photos of a folder go to `broken`.
 
@@ -116,7 +126,9 @@ def predict(arguments: argparse.Namespace) -> None:
     predictor = open_predictor(arguments)
     out = out_folder(arguments, "predict")
     records, broken, count = [], [], 0
-    for name, pixels in images(arguments.inputs, broken):
+    used: set[str] = set()
+    for given, pixels in images(arguments.inputs, broken):
+        name = unused(given, used)
         found = predictor.predict(pixels)[0]
         write_jpeg(out / f"{name}.jpg", found.draw(pixels))
         records += [{**record, "file_name": name} for record in found.to_coco(count)]

@@ -2,154 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from numpy.typing import NDArray
 from rich.console import Console
 
-from data.draw import contact_sheet, write_jpeg
-from data.sources import Source
-from detector.evaluation.report import (
-    report_dict,
-    versions,
-    write_report_json,
-    write_report_md,
-)
-from detector.explain import explain
-from detector.inference.predictor import Predictor
+from detector.evaluation.report import report_dict, versions, write_report_json, write_report_md
 from detector.losses import PARTS
-from detector.training.callbacks import Every, LogLosses, Quiet, StopOnSignal, TrainPictures
-from detector.training.checkpoint import restore_checkpoint, save_checkpoint
+from detector.training.checkpoint import restore_checkpoint
 from detector.training.ema import WeightAverage
-from detector.training.evaluate import PICTURE_SIDE, Evaluation, evaluate, write_pictures
-from detector.training.loggers import CsvLogger, Logger, TensorBoardLogger
+from detector.training.loggers import CsvLogger, TensorBoardLogger
 from detector.training.optimizer import make_optimizer
 from detector.training.precision import choose_precision
 from detector.training.progress import Progress, clock_text, summary_table
 from detector.training.trainer import NonFiniteLoss, Trainer
-from detector.weights import check_fit, find_checkpoint, load_tensors, point, read_checkpoint
+from detector.weights import check_fit, find_checkpoint, load_tensors, read_checkpoint
 from tools import assemble
-from wordtree import UserError, WordTree
+from tools.run_callbacks import Run, callbacks
+from tools.run_folder import CONFIG, new_run_folder
+from wordtree import WordTree
 
-CONFIG = "config.yaml"
 COLUMNS = ("total", *PARTS, "learning_rate", "ap50.all", "ap50.boxed", "ap50.label_only")
-# What may be given beside resume=RUN; all else must stay as the run began it.
-RESUMABLE = (
-    "device",
-    "workers",
-    "steps",
-    "extend",
-    "checkpoint_every",
-    "evaluate_every",
-    "log_every",
-)
-
-
-@dataclass
-class Run:
-    """A run under way: what its callbacks share."""
-
-    folder: Path
-    config: dict[str, Any]
-    tree: WordTree
-    validation: Source
-    nodes_boxed: NDArray[Any]
-    average: WeightAverage
-    console: Console
-    loggers: Sequence[Logger] = ()
-    evaluation: Evaluation | None = None
-    best: float = -1.0
-    seconds: float = 0.0
-    images: int = 0
-    state: dict[str, Any] = field(default_factory=dict)
-
-
-class Timed(Quiet):
-    """Shows progress, and keeps the seconds and the inputs of the training itself."""
-
-    def __init__(self, run: Run, progress: Progress) -> None:
-        self.run, self.progress = run, progress
-        self.began = 0.0
-
-    def start(self, trainer: Trainer) -> None:
-        """Starts the clock."""
-        self.began = time.monotonic()
-
-    def step(self, trainer: Trainer, losses: dict[str, float]) -> None:
-        """Moves the live line on."""
-        self.run.images += trainer.batch_size
-        self.progress.update(trainer.step, losses, trainer.batch_size)
-
-    def end(self, trainer: Trainer) -> None:
-        """Stops the clock, before anything is evaluated."""
-        self.run.seconds = time.monotonic() - self.began
-
-
-def new_run_folder(config: Mapping[str, Any]) -> Path:
-    """Makes `run_dir`, or runs/NAME/DATE_TIME with runs/latest leading to it.
-
-    Raises UserError where the folder is there already or cannot be written.
-    """
-    given = config["run_dir"]
-    folder = Path(given) if given else _dated(Path("runs") / config["name"])
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise UserError(
-            f"the run folder {folder} exists already; give another run_dir, or resume={folder} "
-            "to go on with it"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"the run folder {folder} cannot be made ({error.strerror}); give another run_dir"
-        ) from error
-    if not given:
-        latest, fresh = Path("runs/latest"), Path("runs/.latest")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(folder.relative_to("runs"))
-        fresh.replace(latest)
-    return folder
-
-
-def _dated(parent: Path) -> Path:
-    """parent/DATE_TIME, with -2, -3 ... where two runs begin in one second."""
-    name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    folder, number = parent / name, 1
-    while folder.exists():
-        number += 1
-        folder = parent / f"{name}-{number}"
-    return folder
-
-
-def resumed_config(run: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a run with the few keys that may change.
-
-    given: the keys that the user typed beside resume, with their values.
-    """
-    path = Path(run) / CONFIG
-    if not path.is_file():
-        raise UserError(f"{path} is not there; resume=RUN needs the folder of a run.")
-    config: dict[str, Any] = yaml.safe_load(path.read_text())
-    refused = [key for key in given if key not in (*RESUMABLE, "resume")]
-    if refused:
-        raise UserError(
-            f"resume={run} takes its config from the run, so {', '.join(refused)} cannot be "
-            f"given; only {', '.join(RESUMABLE)} can."
-        )
-    longer = "steps" in given and given["steps"] != config["steps"]
-    if longer and config["optimizer"]["schedule"]["kind"] != "constant" and not given.get("extend"):
-        raise UserError(
-            f"steps={given['steps']} changes the learning rate of a run that was planned for "
-            f"steps={config['steps']}; add extend=true if that is meant."
-        )
-    return {**config, **given, "resume": str(run)}
 
 
 def train(config: dict[str, Any], *, command: str) -> int:
@@ -162,7 +38,8 @@ def train(config: dict[str, Any], *, command: str) -> int:
     checkpoint = find_checkpoint(resume, prefer=("last",)) if resume else None
     if checkpoint is not None:
         state = read_checkpoint(checkpoint, with_optimizer=False).state
-        if state["step"] >= config["steps"]:
+        # A signal in the last step leaves a run whose steps are done and whose report is not.
+        if state["step"] >= config["steps"] and (Path(resume) / "report.json").is_file():
             console.print(
                 f"{resume} is finished ({state['step']} steps); nothing to do.", soft_wrap=True
             )
@@ -262,54 +139,6 @@ def train(config: dict[str, Any], *, command: str) -> int:
     return 0
 
 
-def callbacks(run: Run, progress: Progress) -> list[Any]:
-    """What listens to the run, in the order in which it is called."""
-    config = run.config
-    at_end = config["evaluate_every"] is None or config["evaluate_every"] > 0
-
-    def unless_stopped(action: Callable[[Trainer], None]) -> Callable[[Trainer], None]:
-        return lambda trainer: None if trainer.stop_reason else action(trainer)
-
-    return [
-        StopOnSignal(),
-        Timed(run, progress),
-        TrainPictures(run.folder, run.tree),
-        Every(lambda t: save(run, t), config["checkpoint_every"], at_end=True),
-        Every(
-            unless_stopped(lambda t: measure(run, t)),
-            config["evaluate_every"] or 0,
-            at_end=at_end,
-        ),
-        Every(unless_stopped(lambda t: draw_grad_cam(run)), 0, at_end=True),
-        LogLosses(run.loggers, config["log_every"]),
-    ]
-
-
-def save(run: Run, trainer: Trainer) -> None:
-    """Writes a checkpoint."""
-    config = run.config
-    save_checkpoint(
-        run.folder / "weights",
-        trainer.step,
-        seen=trainer.seen,
-        position=trainer.position,
-        model=trainer.detector,
-        average=run.average,
-        optimizer=trainer.optimizer,
-        state={
-            "network": config["network"],
-            "classifier": config["classifier"],
-            "image_size": config["image_size"],
-            "thresholds": config["thresholds"],
-            "tree_hash": run.tree.hash,
-            "precision": config["precision"],
-            "threads": config["threads"],
-            "broken": [list(entry) for entry in trainer.broken],
-            "best": run.best,
-        },
-    )
-
-
 def restore(trainer: Trainer, run: Run, checkpoint: Path) -> None:
     """Puts a run back to its checkpoint."""
     state = restore_checkpoint(
@@ -330,56 +159,12 @@ def start_from(config: Mapping[str, Any], detector: Any, tree: WordTree) -> None
     load_tensors(detector, checkpoint.ema, checkpoint.folder / "ema.safetensors")
 
 
-def measure(run: Run, trainer: Trainer) -> None:
-    """Evaluates the averaged weights; the best checkpoint so far gets the link `best`."""
-    config = run.config
-    run.evaluation = evaluate(
-        run.average.module,
-        run.tree,
-        run.validation,
-        nodes_boxed=run.nodes_boxed,
-        image_size=config["image_size"],
-        device=trainer.device,
-        threshold=config["thresholds"]["back_off"],
-        objectness=config["thresholds"]["objectness"],
-    )
-    figures = run.evaluation.headline
-    for logger in run.loggers:
-        logger.log(trainer.step, figures)
-    write_pictures(run.folder, run.evaluation, run.tree)
-    if figures.get("ap50.all", 0.0) > run.best:
-        run.best = figures.get("ap50.all", 0.0)
-        save(run, trainer)
-        point(run.folder / "weights", "best", trainer.step)
-
-
-def draw_grad_cam(run: Run, *, photos: int = 4) -> None:
-    """`gradcam0.jpg` ...: where the network looked for the detections of the first photos."""
-    config = run.config
-    predictor = Predictor(
-        run.average.module,
-        run.tree,
-        image_size=config["image_size"],
-        threshold=config["thresholds"]["back_off"],
-        objectness=config["thresholds"]["objectness"],
-        device=next(run.average.module.parameters()).device,
-    )
-    for number in range(min(photos, len(run.validation))):
-        image = run.validation.read(number).image
-        found = predictor.predict(image)[0]
-        if len(found) == 0:
-            found = predictor.best_candidate(image)
-        enlarge = max(1, round(PICTURE_SIDE / max(image.shape[:2])))
-        explained = explain(predictor, image, found, most=4, enlarge=enlarge)
-        overlays = [one.overlay for one in explained]
-        write_jpeg(run.folder / f"gradcam{number}.jpg", contact_sheet(overlays, columns=4))
-
-
 def report(run: Run, trainer: Trainer, command: str) -> None:
     """report.json, report.md, and the table at the end."""
     evaluation = run.evaluation
     ap = evaluation.ap if evaluation else None
     back_off = evaluation.back_off if evaluation else None
+    broken = [*trainer.broken, *(evaluation.validation.broken if evaluation else [])]
     figures = report_dict(
         tree=run.tree,
         ap=ap,
@@ -401,7 +186,7 @@ def report(run: Run, trainer: Trainer, command: str) -> None:
         title=run.config["name"],
         command=command,
         settings=_flat(run.config),
-        broken=trainer.broken,
+        broken=broken,
     )
     rows = [
         ("AP50, all", figures["ap50"]["all"]),
@@ -411,7 +196,7 @@ def report(run: Run, trainer: Trainer, command: str) -> None:
         ("back-off: mean depth", figures["depth"]["mean"]),
         ("training", f"{trainer.step} steps in {clock_text(run.seconds)}"),
         ("images a second", figures["images_per_second"]),
-        ("broken photos skipped", len(trainer.broken)),
+        ("broken photos skipped", len(broken)),
         ("report", str(run.folder / "report.md")),
         ("predict", f"wordtree-predict {run.folder} PHOTO"),
     ]

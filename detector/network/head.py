@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from detector.boxes import decode
-from detector.network.blocks import ConvBlock
+from detector.network.blocks import ConvBlock, SeparableBlock
 from detector.predictions import Predictions
+from wordtree.errors import UserError
 from wordtree.probability.classifiers import Classifier
+
+TOWERS: dict[str, Callable[[int, int], nn.Module]] = {
+    "full": ConvBlock,
+    "separable": SeparableBlock,
+}
 
 
 class Head(nn.Module):
@@ -20,8 +26,9 @@ class Head(nn.Module):
 
     in_channels: of the features. nodes: number of the tree's nodes.
     anchors: widths and heights in pixels of the network's input, one a prior.
-    class_tower, box_tower: channels of a 3 x 3 convolution before each of the two branches; 0
-        leaves it out (darknet: both branches read the trunk's last layer).
+    class_tower, box_tower: channels of a convolution before each of the two branches; 0 leaves
+        it out (darknet: both branches read the trunk's last layer).
+    tower: that convolution by name in TOWERS: `full` 3 x 3 or `separable` 5 x 5.
     share_anchors: one set of class weights for all anchors instead of one an anchor.
     centre_range: a box's centre lies within this many cells of width round its cell's centre;
         1 is YOLOv2's sigmoid, larger values let neighbouring cells predict the same object.
@@ -37,6 +44,7 @@ class Head(nn.Module):
         stride: int,
         class_tower: int = 0,
         box_tower: int = 0,
+        tower: str = "full",
         share_anchors: bool = False,
         centre_range: float = 1.0,
         objectness_prior: float = 0.03,
@@ -44,8 +52,11 @@ class Head(nn.Module):
         super().__init__()
         self.stride, self.centre_range = stride, centre_range
         self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32))
-        self.class_tower = ConvBlock(in_channels, class_tower, 3) if class_tower else nn.Identity()
-        self.box_tower = ConvBlock(in_channels, box_tower, 3) if box_tower else nn.Identity()
+        if tower not in TOWERS:
+            raise UserError(f"head.tower={tower} is not known; take one of {', '.join(TOWERS)}")
+        block = TOWERS[tower]
+        self.class_tower = block(in_channels, class_tower) if class_tower else nn.Identity()
+        self.box_tower = block(in_channels, box_tower) if box_tower else nn.Identity()
         count = len(anchors)
         self.boxes = nn.Conv2d(box_tower or in_channels, 5 * count, 1)
         nn.init.normal_(self.boxes.weight, std=0.01)

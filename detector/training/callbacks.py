@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,9 @@ class Quiet:
     def end(self, trainer: Trainer) -> None:
         """After the last step."""
 
+    def close(self) -> None:
+        """Last of all, also where the run failed."""
+
 
 class LogLosses(Quiet):
     """Means of the losses since the last row, every `every` steps, to each logger."""
@@ -52,7 +56,7 @@ class LogLosses(Quiet):
                 logger.log(trainer.step, {**means, "learning_rate": rate})
             self.sums, self.count = {}, 0
 
-    def end(self, trainer: Trainer) -> None:
+    def close(self) -> None:
         """Closes the loggers' files."""
         for logger in self.loggers:
             logger.close()
@@ -61,6 +65,9 @@ class LogLosses(Quiet):
 class StopOnSignal(Quiet):
     """SIGTERM and Ctrl-C end the run after the step under way, so that it can be resumed."""
 
+    def __init__(self) -> None:
+        self.before: dict[int, Any] = {}
+
     def start(self, trainer: Trainer) -> None:
         """Takes the two signals over for the length of the run."""
 
@@ -68,9 +75,10 @@ class StopOnSignal(Quiet):
             del frame
             trainer.stop(signal.Signals(number).name)
 
-        self.before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)}
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.before[number] = signal.signal(number, stop)
 
-    def end(self, trainer: Trainer) -> None:
+    def close(self) -> None:
         """Gives them back."""
         for number, handler in self.before.items():
             signal.signal(number, handler)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from detector.training.muon import Muon
 from wordtree.errors import UserError
 
-OptimizerName = Literal["adamw", "sgd"]
+OptimizerName = Literal["adamw", "sgd", "muon"]
 
 
 def make_optimizer(
@@ -21,18 +22,25 @@ def make_optimizer(
     betas: tuple[float, float] = (0.9, 0.999),
     momentum: float = 0.9,
     nesterov: bool = False,
+    rms: float = 0.2,
 ) -> torch.optim.Optimizer:
-    """AdamW or SGD over the parameters that need a gradient.
+    """AdamW, SGD or Muon over the parameters that need a gradient.
 
-    betas: AdamW's. momentum, nesterov: SGD's; its decay is darknet's, added to the gradient.
+    betas: AdamW's. momentum: SGD's and Muon's; nesterov: SGD's, whose decay is darknet's, added
+    to the gradient. rms: of Muon's steps, in units of the rate. Muon is for kernels before a batch
+    norm; class weights, depthwise kernels and all vectors have AdamW beside it.
     Biases and batch norm's scales (one dimension) are not decayed: shrinking them does not make
-    a function simpler. Raises UserError for a name that is not known.
+    a function simpler. Raises UserError for a name that is not known and for Muon's out of range.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    kernels = _kernels(model) if name == "muon" else set()
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if p in kernels], "orthogonal": True},
+        {"params": [p for p in trained if p.ndim > 1 and p not in kernels]},
+        {"params": [p for p in trained if p.ndim <= 1]},
     ]
+    for group, decay in zip(groups, (weight_decay, weight_decay, 0.0), strict=True):
+        group["weight_decay"] = decay
     groups = [group for group in groups if group["params"]]
     # One pass over the memory instead of several: 2.5 to 3 times faster for large class weights.
     fused = {p.device.type for p in trained} <= {"cpu", "cuda"}
@@ -40,4 +48,19 @@ def make_optimizer(
         return torch.optim.AdamW(groups, lr=rate, betas=betas, fused=fused)
     if name == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=fused)
-    raise UserError(f"the optimiser {name!r} is not known; choose adamw or sgd.")
+    if name == "muon":
+        if not (rms > 0 and 0 <= momentum < 1):
+            raise UserError(
+                f"optimizer.rms={rms} must be above 0 and optimizer.momentum={momentum} in [0, 1)"
+            )
+        return Muon(groups, lr=rate, betas=betas, momentum=momentum, rms=rms, fused=fused)
+    raise UserError(f"the optimiser {name!r} is not known; choose adamw, sgd or muon.")
+
+
+def _kernels(model: nn.Module) -> set[Tensor]:
+    """Kernels of full convolutions before a norm, which are those without a bias."""
+    return {
+        module.weight
+        for module in model.modules()
+        if isinstance(module, nn.Conv2d) and module.bias is None and module.groups == 1
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import Protocol
 
 import torch
@@ -42,6 +42,9 @@ class Callback(Protocol):
 
     def end(self, trainer: Trainer) -> None:
         """After the last step, or when a run was asked to stop."""
+
+    def close(self) -> None:
+        """Last of all, also where the run failed: what `start` took is given back."""
 
 
 class TrainStep(nn.Module):
@@ -106,17 +109,22 @@ class Trainer:
     def fit(self) -> None:
         """Trains up to the last step; raises NonFiniteLoss, and UserError for too many broken
         photos."""
-        for callback in self.callbacks:
-            callback.start(self)
-        if self.step < self.steps:
-            with self.loader(self.position) as loader:
-                batches = iter(loader)
-                while self.step < self.steps and self.stop_reason is None:
-                    losses = self._optimiser_step([next(batches) for _ in range(self.accumulate)])
-                    for callback in self.callbacks:
-                        callback.step(self, losses)
-        for callback in self.callbacks:
-            callback.end(self)
+        with ExitStack() as opened:
+            for callback in self.callbacks:
+                opened.callback(callback.close)
+                callback.start(self)
+            if self.step < self.steps:
+                self._steps()
+            for callback in self.callbacks:
+                callback.end(self)
+
+    def _steps(self) -> None:
+        with self.loader(self.position) as loader:
+            batches = iter(loader)
+            while self.step < self.steps and self.stop_reason is None:
+                losses = self._optimiser_step([next(batches) for _ in range(self.accumulate)])
+                for callback in self.callbacks:
+                    callback.step(self, losses)
 
     def _optimiser_step(self, batches: Sequence[Batch]) -> dict[str, float]:
         self.model.train()

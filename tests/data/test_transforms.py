@@ -39,15 +39,14 @@ def test_the_carried_box_encloses_the_pixels_of_the_object(seed, height, width) 
     assert placed.image.shape == (96, 128, 3)
     if not len(placed.boxes) or placed.ignore[0]:
         return
-    # edges are blurred over half a pixel of the photo, which an enlarged one shows
-    tolerance = 1.5 + max(96 / height, 128 / width) / 4
-    rows, columns = np.nonzero(placed.image[..., 0] > 191)  # above grey blended with white
+    # A blurred edge crosses half of white where the object's edge is; padding is 127, not above.
+    rows, columns = np.nonzero(placed.image[..., 0] > GREY)
     found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    assert np.abs(placed.boxes[0] - found).max() <= tolerance
+    assert np.abs(placed.boxes[0] - found).max() <= 1.0
     assert placed.masks is not None
     rows, columns = np.nonzero(placed.masks[0])
     found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    assert np.abs(placed.boxes[0] - found).max() <= tolerance
+    assert np.abs(placed.boxes[0] - found).max() <= 1.0
 
 
 @settings(max_examples=80, deadline=None)
@@ -225,19 +224,6 @@ def test_a_label_only_photo_has_its_own_view_and_keeps_its_labels() -> None:
     assert region[3] - region[1] == 32
     _, region = transform(Sample(image, "boxed", path="photo.jpg"), (64, 64), 0)
     assert region.tolist() == [0, 0, 64, 64]
-
-
-def test_a_drawn_photo_of_the_right_size_is_left_alone_and_a_file_is_not() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
-    for path in ("", "emoji:train/5"):
-        sample = Sample(image, "boxed", path=path)
-        placed, region = COLOURED(sample, (64, 48), 3)
-        assert placed is sample
-        assert region.tolist() == [0, 0, 48, 64]
-    for path in ("photo.jpg", "C:/photo.jpg", "/photos/emoji:5.jpg"):
-        assert COLOURED(Sample(image, "boxed", path=path), (64, 48), 3)[0].image is not image
-    drawn = Sample(image, "boxed", path="emoji:train/5")
-    assert COLOURED(drawn, (32, 32), 3)[0].image.shape == (32, 32, 3)
 
 
 def test_grey_photos_stay_grey() -> None:

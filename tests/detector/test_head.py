@@ -41,14 +41,18 @@ def make_head(**options: object) -> Head:
 
 @pytest.mark.parametrize(("class_tower", "box_tower"), [(0, 0), (7, 0), (0, 4), (7, 4)])
 @pytest.mark.parametrize("share_anchors", [False, True])
+@pytest.mark.parametrize("tower", ["full", "separable"])
 def test_shapes_follow_batch_anchors_and_grid(
     features: torch.Tensor,
     classifier: Classifier,
     class_tower: int,
     box_tower: int,
     share_anchors: bool,
+    tower: str,
 ) -> None:
-    head = make_head(class_tower=class_tower, box_tower=box_tower, share_anchors=share_anchors)
+    head = make_head(
+        class_tower=class_tower, box_tower=box_tower, share_anchors=share_anchors, tower=tower
+    )
     found = head(features, classifier)
     rows = 2 * 3 * 3 * 5
     assert found.shape == (2, 3, 3, 5)

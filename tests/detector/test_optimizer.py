@@ -19,7 +19,7 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "sgd", "muon"])
 def test_matrices_alone_are_decayed_and_frozen_parameters_left_out(name: str) -> None:
     model = network()
     model[3].weight.requires_grad_(False)
@@ -61,7 +61,7 @@ def test_a_model_of_biases_alone_has_an_optimiser_too() -> None:
 
 
 def test_an_unknown_optimiser_or_schedule_is_refused_by_name() -> None:
-    with pytest.raises(UserError, match=r"'lion' is not known; choose adamw or sgd"):
+    with pytest.raises(UserError, match=r"'lion' is not known; choose adamw, sgd or muon"):
         make_optimizer(network(), name="lion")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="'poly' is not known"):
         learning_rate(5, 10, rate=1.0, kind="poly")  # type: ignore[arg-type]

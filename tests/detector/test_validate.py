@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from data.images import BrokenPhoto
 from data.sample import Kind, Sample
 from detector.inference import Predictor
 from detector.network.detector import Detector
@@ -129,6 +130,55 @@ def test_the_network_is_evaluated_and_left_in_its_mode(
     assert np.array_equal(found.scored.score, reference.scored.score)
     after = tiny_detector.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_the_mode_comes_back_where_something_fails(
+    run: Callable[..., Validation], tiny_detector: Detector
+) -> None:
+    def fail(done: int, of: int) -> None:
+        raise OSError("the terminal is gone")
+
+    tiny_detector.train()
+    try:
+        with pytest.raises(OSError, match="terminal"):
+            run(progress=fail)
+        assert all(module.training for module in tiny_detector.modules())
+    finally:
+        tiny_detector.eval()
+
+
+@dataclass(frozen=True)
+class SomeBroken:
+    """A source some of whose photos cannot be read."""
+
+    photos: Photos
+    broken: tuple[int, ...]
+    name: str = "photos"
+    kind: Kind = "boxed"
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def read(self, index: int, *, size: tuple[int, int] | None = None) -> Sample:
+        if index in self.broken:
+            raise BrokenPhoto(f"photo{index}.jpg", "it is cut off")
+        return self.photos.read(index, size=size)
+
+
+def test_broken_photos_are_listed_and_the_others_are_measured(
+    tiny_detector: Detector, small_tree: WordTree, source: Photos
+) -> None:
+    options = {"image_size": 64, "device": CPU, "threshold": 0.5, "objectness": 0.3}
+    found = validate(tiny_detector, small_tree, SomeBroken(source, (0, 3)), **options)
+    assert found.broken == [("photo0.jpg", "it is cut off"), ("photo3.jpg", "it is cut off")]
+    kept = Photos([source.samples[at] for at in (1, 2, 4)])
+    whole = validate(tiny_detector, small_tree, kept, **options)
+    assert whole.broken == []
+    assert np.array_equal(found.scored.score, whole.scored.score)
+    assert np.array_equal(found.truths.box, whole.truths.box)
+    assert len(found.detections) == len(found.samples) == 3
+    with pytest.raises(UserError, match=r"none of the 5 validation photos can be read \(the first"):
+        validate(tiny_detector, small_tree, SomeBroken(source, (0, 1, 2, 3, 4)), **options)
 
 
 def test_progress_counts_photos(run: Callable[..., Validation]) -> None:

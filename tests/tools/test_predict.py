@@ -63,6 +63,18 @@ def test_every_photo_becomes_a_picture_named_by_its_whole_file_name(
     assert Image.open(out / "dog.png.jpg").size == (96, 64)
 
 
+def test_photos_of_one_name_become_pictures_of_two(
+    command: Command, tiny_run: Path, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    other = photos / "more" / "dog.png"
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(other)
+    assert command(tiny_run, photos / "dog.png", other, "--out", out, "--objectness", 0.0) == 0
+    assert Image.open(out / "dog.png.jpg").size == (96, 64)
+    assert Image.open(out / "dog.png-2.jpg").size == (50, 40)
+    assert {r["file_name"] for r in records_of(out)} == {"dog.png", "dog.png-2"}
+
+
 def test_records_are_the_predictors_in_the_order_of_the_inputs(
     command: Command, tiny_run: Path, photos: Path, tmp_path: Path, small_tree: WordTree
 ) -> None:

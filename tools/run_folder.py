@@ -1,0 +1,85 @@
+"""The folder of a run: where a new one goes, and what may change where an old one goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wordtree import UserError
+
+CONFIG = "config.yaml"
+# What may be given beside resume=RUN; all else must stay as the run began it.
+RESUMABLE = (
+    "device",
+    "workers",
+    "steps",
+    "extend",
+    "max_broken",
+    "checkpoint_every",
+    "evaluate_every",
+    "log_every",
+)
+
+
+def new_run_folder(config: Mapping[str, Any]) -> Path:
+    """Makes `run_dir`, or runs/NAME/DATE_TIME with runs/latest leading to it.
+
+    Raises UserError where the folder is there already or cannot be written.
+    """
+    given = config["run_dir"]
+    folder = Path(given) if given else _dated(Path("runs") / config["name"])
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise UserError(
+            f"the run folder {folder} exists already; give another run_dir, or resume={folder} "
+            "to go on with it"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"the run folder {folder} cannot be made ({error.strerror}); give another run_dir"
+        ) from error
+    if not given:
+        latest, fresh = Path("runs/latest"), Path("runs/.latest")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(folder.relative_to("runs"))
+        fresh.replace(latest)
+    return folder
+
+
+def _dated(parent: Path) -> Path:
+    """parent/DATE_TIME, with -2, -3 ... where two runs begin in one second."""
+    name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    folder, number = parent / name, 1
+    while folder.exists():
+        number += 1
+        folder = parent / f"{name}-{number}"
+    return folder
+
+
+def resumed_config(run: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a run with the few keys that may change.
+
+    given: the keys that the user typed beside resume, with their values.
+    """
+    path = Path(run) / CONFIG
+    if not path.is_file():
+        raise UserError(f"{path} is not there; resume=RUN needs the folder of a run.")
+    config: dict[str, Any] = yaml.safe_load(path.read_text())
+    refused = [key for key in given if key not in (*RESUMABLE, "resume")]
+    if refused:
+        raise UserError(
+            f"resume={run} takes its config from the run, so {', '.join(refused)} cannot be "
+            f"given; only {', '.join(RESUMABLE)} can."
+        )
+    longer = "steps" in given and given["steps"] != config["steps"]
+    if longer and config["optimizer"]["schedule"]["kind"] != "constant" and not given.get("extend"):
+        raise UserError(
+            f"steps={given['steps']} changes the learning rate of a run that was planned for "
+            f"steps={config['steps']}; add extend=true if that is meant."
+        )
+    return {**config, **given, "resume": str(run)}
