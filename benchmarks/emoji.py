@@ -32,18 +32,18 @@ ROWS: dict[str, tuple[str, list[str]]] = {
             "classifier=siblings",
             "loss.policy=paper",
             "loss.rule_options={k: null, floor: 0.0, rows_per_label: 1, agree_iou: 0.65}",
-            "data.train.tiles.weight=0",
+            "+data.train.tiles.weight=0",
         ],
     ),
     "boxed_only": (
         "boxed images alone",
-        ["mixture.ratio=0.0", "data.train.photos.weight=0"],
+        ["mixture.ratio=0.0", "+data.train.photos.weight=0"],
     ),
     "boxes_for_all": (
         "boxes for all classes (upper bound)",
         [
             "mixture.ratio=0.0",
-            "data.train.photos.weight=0",
+            "+data.train.photos.weight=0",
             "data.train.scenes.nodes=all",
             "data.train.tiles.nodes=all",
         ],

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +206,54 @@ def test_a_run_whose_last_step_was_interrupted_gets_its_report(
         assert run(folder) == 143
     assert not (folder / "report.json").exists()
     assert train(resumed_config(folder, {}), command="test") == 0
-    assert json.loads((folder / "report.json").read_text())["steps"] == 4
+    report = json.loads((folder / "report.json").read_text())
+    assert report["steps"] == 4
+    assert report["images_per_second"] > 0
+    assert report["seconds"] > 0
     assert (folder / "val_batch0.jpg").is_file()
+
+
+def test_a_lengthened_run_that_is_stopped_goes_on_to_its_own_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    assert run(folder, steps=1, evaluate_every=0) == 0
+    step = Trainer._optimiser_step
+
+    def stop_at(number: int) -> Any:
+        def stepped(trainer: Trainer, batches: Any) -> dict[str, float]:
+            result = step(trainer, batches)
+            if trainer.step == number:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return result
+
+        return stepped
+
+    monkeypatch.setattr(Trainer, "_optimiser_step", stop_at(2))
+    longer = resumed_config(folder, {"steps": 3, "extend": True})
+    assert train(longer, command="test") == 143
+    monkeypatch.setattr(Trainer, "_optimiser_step", stop_at(3))
+    assert train(resumed_config(folder, {}), command="test") == 143
+    assert json.loads((folder / "report.json").read_text())["steps"] == 1
+    assert train(resumed_config(folder, {}), command="test") == 0
+    assert json.loads((folder / "report.json").read_text())["steps"] == 3
+
+
+def test_a_signal_during_the_last_evaluation_ends_it_and_the_weights_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+
+    def interrupted(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tools.run_callbacks.measure", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(folder)
+    assert (folder / "weights/last").resolve().name == "step-4"
+    assert train(resumed_config(folder, {}), command="test") == 0
+    assert json.loads((folder / "report.json").read_text())["steps"] == 4
 
 
 def test_resume_refuses_every_other_key_by_name(done: Path) -> None:
@@ -310,30 +357,44 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_weights(
     assert not (folder / "weights/step-3").exists()
 
 
-def test_a_broken_photo_is_skipped_and_too_many_stop_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Whoever asks for a photo of an odd number gets none.
+def break_photos(monkeypatch: pytest.MonkeyPatch, broken: Callable[[str, int], object]) -> None:
+    """Photos for which `broken(source's name, index)` holds cannot be read."""
     for source in (EmojiScenes, EmojiPhotos):
 
         def read(self: Any, index: int, *, size: Any = None, _read: Any = source.read) -> Any:
-            if index % 2 and self.name != "validation":
+            if broken(self.name, index):
                 raise BrokenPhoto(f"photo {index}", "cut off")
             return _read(self, index, size=size)
 
         monkeypatch.setattr(source, "read", read)
+
+
+def test_a_broken_photo_is_skipped_and_too_many_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_photos(monkeypatch, lambda name, index: index % 2 and name != "validation")
     assert run(tmp_path / "run", evaluate_every=0, steps=1) == 0
     state = json.loads((tmp_path / "run/weights/last/state.json").read_text())
     assert state["broken"]
     assert all(why == "cut off" for _, why in state["broken"])
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(UserError, match=r"more than max_broken=1; mend them or raise max_broken"):
-        run(tmp_path / "other", evaluate_every=0, steps=4, max_broken=1, checkpoint_every=1)
+    other = tmp_path / "other"
+    with pytest.raises(UserError, match=r"more than max_broken=1; mend them, or resume with"):
+        run(other, evaluate_every=0, steps=4, max_broken=1)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert train(resumed_config(other, {"max_broken": 500}), command="test") == 0
+    whole = tmp_path / "whole"
+    assert run(whole, evaluate_every=0, steps=4, max_broken=500) == 0
+    assert weights(other) == weights(whole)
 
 
-def test_a_run_with_too_many_broken_photos_goes_on_with_a_higher_limit(done: Path) -> None:
-    assert resumed_config(done, {"max_broken": 500})["max_broken"] == 500
+def test_broken_validation_photos_are_in_the_report_and_the_others_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_photos(monkeypatch, lambda name, index: index == 0 and name == "validation")
+    assert run(tmp_path / "run") == 0
+    assert "photo 0" in (tmp_path / "run/report.md").read_text()
+    assert (tmp_path / "run/gradcam0.jpg").is_file()
 
 
 def test_init_takes_the_weights_of_another_run_alone(six: Path, tmp_path: Path) -> None:

@@ -40,7 +40,11 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "optimizer.rate": (lambda v: v > 0, "above 0"),
 }
 # Keys whose default's type is not the only one that a value may have.
-LOOSE = {"workers": (int, str), "evaluate_every": (int, type(None))}
+LOOSE = {
+    "workers": (int, str),
+    "evaluate_every": (int, type(None)),
+    "loss.rule_options.k": (int, type(None)),
+}
 
 
 def compose_config(overrides: Sequence[str]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     node = predictor.tree[arguments.node].index if arguments.node else None
     out = out_folder(arguments, "explain")
     broken: list[str] = []
-    for name, pixels in images(arguments.inputs, broken):
+    for name, picture, pixels in images(arguments.inputs, broken):
         found = predictor.predict(pixels)[0]
         if len(found) == 0:
             print(f"{name}: nothing above the thresholds; explaining the best candidate")
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
             enlarge=max(1, round(PICTURE_SIDE / max(pixels.shape[:2]))),
         )
         for number, one in enumerate(explained):
-            path = out / f"{name}-{number}.jpg"
+            path = out / f"{picture}-{number}.jpg"
             write_jpeg(path, one.overlay)
             print(f"{path}: {one.text}")
 

@@ -92,11 +92,18 @@ def unused(name: str, used: set[str]) -> str:
     return found
 
 
-def images(inputs: list[str], broken: list[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """(file name, pixels) of every input; broken photos of a folder go to `broken`.
+def images(inputs: list[str], broken: list[str]) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
+    """(file name, name for what is made of it, pixels) of every input.
 
-    A missing one is found before the first is read.
+    The second is the first, made different where photos share it. Broken photos of a folder go
+    to `broken`. A missing input is found before the first is read.
     """
+    used: set[str] = set()
+    for name, pixels in _read(inputs, broken):
+        yield name, unused(name, used), pixels
+
+
+def _read(inputs: list[str], broken: list[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     for text in inputs:
         if not Path(text).exists():
             raise UserError(f"{text} does not exist; give a photo, a folder of photos or a video.")
@@ -126,11 +133,9 @@ def predict(arguments: argparse.Namespace) -> None:
     predictor = open_predictor(arguments)
     out = out_folder(arguments, "predict")
     records, broken, count = [], [], 0
-    used: set[str] = set()
-    for given, pixels in images(arguments.inputs, broken):
-        name = unused(given, used)
+    for name, picture, pixels in images(arguments.inputs, broken):
         found = predictor.predict(pixels)[0]
-        write_jpeg(out / f"{name}.jpg", found.draw(pixels))
+        write_jpeg(out / f"{picture}.jpg", found.draw(pixels))
         records += [{**record, "file_name": name} for record in found.to_coco(count)]
         labels = ", ".join(
             f"{label} {score:.2f}" for label, score in zip(found.names, found.scores, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,6 @@ class Run:
     best: float = -1.0
     seconds: float = 0.0
     images: int = 0
-    state: dict[str, Any] = field(default_factory=dict)
 
 
 class Timed(Quiet):
@@ -59,12 +58,11 @@ class Timed(Quiet):
 
     def step(self, trainer: Trainer, losses: dict[str, float]) -> None:
         """Moves the live line on."""
+        now = time.monotonic()
+        self.run.seconds += now - self.began
+        self.began = now
         self.run.images += trainer.batch_size
         self.progress.update(trainer.step, losses, trainer.batch_size)
-
-    def end(self, trainer: Trainer) -> None:
-        """Stops the clock, before anything is evaluated."""
-        self.run.seconds = time.monotonic() - self.began
 
 
 def callbacks(run: Run, progress: Progress) -> list[Any]:
@@ -111,6 +109,8 @@ def save(run: Run, trainer: Trainer) -> None:
             "threads": config["threads"],
             "broken": [list(entry) for entry in trainer.broken],
             "best": run.best,
+            "seconds": run.seconds,
+            "images": run.images,
         },
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from wordtree import UserError
 
 CONFIG = "config.yaml"
+REPORT = "report.json"
 # What may be given beside resume=RUN; all else must stay as the run began it.
 RESUMABLE = (
     "device",
@@ -23,6 +25,12 @@ RESUMABLE = (
     "evaluate_every",
     "log_every",
 )
+
+
+def reported_steps(folder: Path) -> int | None:
+    """The steps that the report of a run speaks of, None where there is no report."""
+    path = folder / REPORT
+    return int(json.loads(path.read_text())["steps"]) if path.is_file() else None
 
 
 def new_run_folder(config: Mapping[str, Any]) -> Path:

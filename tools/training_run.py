@@ -18,11 +18,11 @@ from detector.training.loggers import CsvLogger, TensorBoardLogger
 from detector.training.optimizer import make_optimizer
 from detector.training.precision import choose_precision
 from detector.training.progress import Progress, clock_text, summary_table
-from detector.training.trainer import NonFiniteLoss, Trainer
+from detector.training.trainer import NonFiniteLoss, TooManyBroken, Trainer
 from detector.weights import check_fit, find_checkpoint, load_tensors, read_checkpoint
 from tools import assemble
-from tools.run_callbacks import Run, callbacks
-from tools.run_folder import CONFIG, new_run_folder
+from tools.run_callbacks import Run, callbacks, save
+from tools.run_folder import CONFIG, REPORT, new_run_folder, reported_steps
 from wordtree import WordTree
 
 COLUMNS = ("total", *PARTS, "learning_rate", "ap50.all", "ap50.boxed", "ap50.label_only")
@@ -39,7 +39,7 @@ def train(config: dict[str, Any], *, command: str) -> int:
     if checkpoint is not None:
         state = read_checkpoint(checkpoint, with_optimizer=False).state
         # A signal in the last step leaves a run whose steps are done and whose report is not.
-        if state["step"] >= config["steps"] and (Path(resume) / "report.json").is_file():
+        if state["step"] >= config["steps"] == reported_steps(Path(resume)):
             console.print(
                 f"{resume} is finished ({state['step']} steps); nothing to do.", soft_wrap=True
             )
@@ -59,9 +59,15 @@ def train(config: dict[str, Any], *, command: str) -> int:
     if config["init"]:
         start_from(config, detector, tree)
 
+    detector = detector.to(device).to(memory_format=torch.channels_last)
+    optimizer_options = {k: v for k, v in config["optimizer"].items() if k != "schedule"}
+    optimizer = make_optimizer(detector, **optimizer_options)
+
     folder = Path(resume) if resume else new_run_folder(config)
+    # What a resumed run was given goes into its config, so that the next resume knows it too.
+    kept = {**config, "resume": None, "extend": False}
+    (folder / CONFIG).write_text(yaml.safe_dump(kept, sort_keys=False))
     if not resume:
-        (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
         tree.save(folder / "wordtree.json")
         lines = [f"{name} {number}" for name, number in versions().items()]
         (folder / "versions.txt").write_text("\n".join(lines) + "\n")
@@ -79,8 +85,6 @@ def train(config: dict[str, Any], *, command: str) -> int:
             highlight=False,
         )
 
-    detector = detector.to(device).to(memory_format=torch.channels_last)
-    optimizer_options = {k: v for k, v in config["optimizer"].items() if k != "schedule"}
     run = Run(
         folder=folder,
         config=config,
@@ -93,7 +97,7 @@ def train(config: dict[str, Any], *, command: str) -> int:
     trainer = Trainer(
         detector=detector,
         criterion=criterion,
-        optimizer=make_optimizer(detector, **optimizer_options),
+        optimizer=optimizer,
         learning_rate=assemble.make_schedule(config),
         loader=assemble.make_loader(config, stream, device),
         steps=config["steps"],
@@ -116,6 +120,9 @@ def train(config: dict[str, Any], *, command: str) -> int:
         trainer.callbacks = callbacks(run, progress)
         try:
             trainer.fit()
+        except TooManyBroken:
+            save(run, trainer)
+            raise
         except NonFiniteLoss as error:
             left = folder / "non_finite_batch.pt"
             torch.save(vars(error.batch), left)
@@ -149,7 +156,7 @@ def restore(trainer: Trainer, run: Run, checkpoint: Path) -> None:
     )
     trainer.step, trainer.seen = state["step"], state["seen"]
     trainer.broken = [(path, why) for path, why in state["broken"]]
-    run.best = state["best"]
+    run.best, run.seconds, run.images = state["best"], state["seconds"], state["images"]
 
 
 def start_from(config: Mapping[str, Any], detector: Any, tree: WordTree) -> None:
@@ -176,7 +183,7 @@ def report(run: Run, trainer: Trainer, command: str) -> None:
         seeds={"run": run.config["seed"]},
         package_versions=versions(),
     )
-    write_report_json(run.folder / "report.json", figures)
+    write_report_json(run.folder / REPORT, figures)
     write_report_md(
         run.folder / "report.md",
         figures,

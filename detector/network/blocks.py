@@ -9,11 +9,10 @@ LEAKY_SLOPE = 0.1  # darknet's `leaky`
 
 
 class ConvBlock(nn.Module):
-    """Convolution without bias, batch norm, leaky ReLU of slope .1; the input's size is kept.
+    """Convolution without bias, batch norm, leaky ReLU of slope .1; padding kernel // 2.
 
-    (B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride), rounded up for odd
-    kernels. Padding is kernel // 2 for them, and less by half of the stride for even ones. The
-    order within, and of the parameters, is darknet's.
+    (B, in_channels, H, W) -> (B, out_channels, ceil(H / stride), ceil(W / stride)) for odd kernels.
+    The order within, and of the parameters, is darknet's.
     """
 
     def __init__(
@@ -21,12 +20,7 @@ class ConvBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel,
-            stride,
-            padding=(kernel - stride + 1) // 2,
-            bias=False,
+            in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False
         )
         nn.init.kaiming_normal_(self.conv.weight, a=LEAKY_SLOPE, nonlinearity="leaky_relu")
         self.norm = nn.BatchNorm2d(out_channels)
@@ -40,7 +34,7 @@ class ConvBlock(nn.Module):
 class SeparableBlock(nn.Module):
     """A depthwise convolution, then `ConvBlock` of 1 x 1: (B, in, H, W) -> (B, out, H, W).
 
-    On a CPU a 5 x 5 of this kind takes two fifths of the time of a full 3 x 3, and sees more.
+    A 5 x 5 of this kind has an eighth of the weights of a full 3 x 3 of 96 channels.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 5) -> None:

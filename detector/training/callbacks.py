@@ -66,7 +66,7 @@ class StopOnSignal(Quiet):
     """SIGTERM and Ctrl-C end the run after the step under way, so that it can be resumed."""
 
     def __init__(self) -> None:
-        self.before: dict[int, Any] = {}
+        self.before: dict[signal.Signals, Any] = {}
 
     def start(self, trainer: Trainer) -> None:
         """Takes the two signals over for the length of the run."""
@@ -78,10 +78,14 @@ class StopOnSignal(Quiet):
         for number in (signal.SIGTERM, signal.SIGINT):
             self.before[number] = signal.signal(number, stop)
 
+    def end(self, trainer: Trainer) -> None:
+        """Gives them back: whoever has no time for the last evaluation can stop it."""
+        self.close()
+
     def close(self) -> None:
         """Gives them back."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+        while self.before:
+            signal.signal(*self.before.popitem())
 
 
 class Every(Quiet):

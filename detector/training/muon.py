@@ -24,7 +24,7 @@ def orthogonalised(matrices: Tensor, iterations: int = ITERATIONS) -> Tensor:
 
     Singular values become about 1; those far below a hundredth of the matrix's norm fall short.
     With G = X X^T every iterate is Q X, Q a polynomial of G. So the loop needs squares of the
-    shorter side alone, a third of the arithmetic where the longer is nine times the shorter.
+    shorter side alone: two fifths of the arithmetic where the longer is nine times the shorter.
     """
     a, b, c = QUINTIC
     tall = matrices.shape[1] > matrices.shape[2]
@@ -44,10 +44,10 @@ def orthogonalised(matrices: Tensor, iterations: int = ITERATIONS) -> Tensor:
 class Muon(torch.optim.AdamW):
     """AdamW, but for groups with `orthogonal=True`: these step along orthogonalised momentum.
 
-    Their parameters are kernels (out, in, ...), read as matrices (out, rest). A step has a root
-    mean square of `rms` x rate, whatever the shape (Liu et al., 2025, choose .2 so that AdamW's
-    rate and decay can be kept). momentum: of Nesterov's form. fused: AdamW's for the others.
-    `step` takes the gradients of orthogonal groups away.
+    Their parameters are kernels (out, in, ...), read as matrices (out, rest). A step has about
+    `rms` x rate as its root mean square, whatever the shape (Liu et al., 2025, choose .2 so that
+    AdamW's rate and decay can be kept). momentum: of Nesterov's form. betas, fused: AdamW's, for
+    the other groups. `step` takes the gradients of orthogonal groups away.
     """
 
     def __init__(
@@ -60,10 +60,8 @@ class Muon(torch.optim.AdamW):
         rms: float = 0.2,
         fused: bool = False,
     ) -> None:
-        super().__init__(
-            [{"orthogonal": False, **group} for group in groups], lr=lr, betas=betas, fused=fused
-        )
-        self.momentum, self.rms = momentum, rms
+        own = {"orthogonal": False, "momentum": momentum, "rms": rms}
+        super().__init__([{**own, **group} for group in groups], lr=lr, betas=betas, fused=fused)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of every group."""
@@ -80,18 +78,18 @@ class Muon(torch.optim.AdamW):
         for kernel in group["params"]:
             if kernel.grad is None:
                 continue
-            direction = self._nesterov(kernel, kernel.grad).flatten(1)
+            direction = self._nesterov(kernel, kernel.grad, group["momentum"]).flatten(1)
             by_shape.setdefault(direction.shape, []).append((kernel, direction))
             kernel.grad = None
         for shape, members in by_shape.items():
             steps = orthogonalised(torch.stack([direction for _, direction in members]))
             # An orthogonal matrix has a root mean square of 1 / sqrt(its longer side).
-            length = group["lr"] * self.rms * max(shape) ** 0.5
+            length = group["lr"] * group["rms"] * max(shape) ** 0.5
             for (kernel, _), step in zip(members, steps, strict=True):
                 kernel.mul_(1 - group["lr"] * group["weight_decay"])
                 kernel.sub_(step.view(kernel.shape), alpha=length)
 
-    def _nesterov(self, kernel: Tensor, gradient: Tensor) -> Tensor:
+    def _nesterov(self, kernel: Tensor, gradient: Tensor, decay: float) -> Tensor:
         state = self.state[kernel]
         if "momentum" not in state:
             # AdamW counts steps in a tensor, and looks for it in a state that is loaded.
@@ -99,5 +97,5 @@ class Muon(torch.optim.AdamW):
             state["momentum"] = torch.zeros_like(gradient)
         state["step"] += 1
         momentum = cast(Tensor, state["momentum"])
-        momentum.lerp_(gradient, 1 - self.momentum)
-        return gradient.lerp(momentum, self.momentum)
+        momentum.lerp_(gradient, 1 - decay)
+        return gradient.lerp(momentum, decay)

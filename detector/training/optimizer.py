@@ -30,7 +30,8 @@ def make_optimizer(
     to the gradient. rms: of Muon's steps, in units of the rate. Muon is for kernels before a batch
     norm; class weights, depthwise kernels and all vectors have AdamW beside it.
     Biases and batch norm's scales (one dimension) are not decayed: shrinking them does not make
-    a function simpler. Raises UserError for a name that is not known and for Muon's out of range.
+    a function simpler. Raises UserError for a name that is not known and for
+    values that Muon cannot use.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     kernels = _kernels(model) if name == "muon" else set()
@@ -51,7 +52,7 @@ def make_optimizer(
     if name == "muon":
         if not (rms > 0 and 0 <= momentum < 1):
             raise UserError(
-                f"optimizer.rms={rms} must be above 0 and optimizer.momentum={momentum} in [0, 1)"
+                f"optimizer.rms={rms} must be above 0, and optimizer.momentum={momentum} in [0, 1)"
             )
         return Muon(groups, lr=rate, betas=betas, momentum=momentum, rms=rms, fused=fused)
     raise UserError(f"the optimiser {name!r} is not known; choose adamw, sgd or muon.")

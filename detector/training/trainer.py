@@ -28,6 +28,10 @@ class NonFiniteLoss(Exception):
         self.batch = batch
 
 
+class TooManyBroken(UserError):
+    """More photos than max_broken could not be read; the step that met them is whole."""
+
+
 class Callback(Protocol):
     """What listens to a run. Callbacks are called in their order."""
 
@@ -107,8 +111,7 @@ class Trainer:
         self.stop_reason = reason
 
     def fit(self) -> None:
-        """Trains up to the last step; raises NonFiniteLoss, and UserError for too many broken
-        photos."""
+        """Trains up to the last step; raises NonFiniteLoss and TooManyBroken."""
         with ExitStack() as opened:
             for callback in self.callbacks:
                 opened.callback(callback.close)
@@ -125,6 +128,7 @@ class Trainer:
                 losses = self._optimiser_step([next(batches) for _ in range(self.accumulate)])
                 for callback in self.callbacks:
                     callback.step(self, losses)
+                self._check_broken()
 
     def _optimiser_step(self, batches: Sequence[Batch]) -> dict[str, float]:
         self.model.train()
@@ -132,7 +136,7 @@ class Trainer:
         self.seen += self.batch_size
         sums = torch.zeros(len(PARTS) + 1)
         for batch in batches:
-            self._count_broken(batch)
+            self.broken += batch.broken
             batch = batch.to(self.device)
             for callback in self.callbacks:
                 callback.batch(self, batch)
@@ -165,13 +169,12 @@ class Trainer:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
-    def _count_broken(self, batch: Batch) -> None:
-        self.broken += batch.broken
+    def _check_broken(self) -> None:
         if len(self.broken) > self.max_broken:
             path, reason = self.broken[-1]
-            raise UserError(
+            raise TooManyBroken(
                 f"{len(self.broken)} photos could not be read (the last: {path}: {reason}), more "
-                f"than max_broken={self.max_broken}; mend them or raise max_broken."
+                f"than max_broken={self.max_broken}; mend them, or resume with a higher max_broken"
             )
 
     def _check_finite(self, values: Tensor, batch: Batch) -> None:

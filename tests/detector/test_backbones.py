@@ -104,17 +104,9 @@ def test_half_a_darknet19_has_half_the_channels() -> None:
 
 
 def test_narrow_is_the_recipe_and_scales() -> None:
-    assert build_backbone("narrow").channels == {2: 16, 4: 32, 8: 64, 16: 128, 32: 256}
+    assert build_backbone("narrow").channels == {2: 16, 4: 32, 8: 64, 16: 128, 32: 160}
     small = build_backbone("narrow", widths=[8, 16, 24], blocks=[0, 1, 1])
     assert small.channels == {2: 8, 4: 16, 8: 24}
-    coarse = build_backbone("narrow", widths=[8, 16, 24], blocks=[0, 1, 1], stem=4)
-    assert coarse.channels == {4: 8, 8: 16, 16: 24}
-    levels = coarse(torch.zeros(1, 3, 64, 96))
-    assert {s: tuple(x.shape[1:]) for s, x in levels.items()} == {
-        4: (8, 16, 24),
-        8: (16, 8, 12),
-        16: (24, 4, 6),
-    }
     with pytest.raises(UserError, match="3 widths and 2 blocks"):
         build_backbone("narrow", widths=[8, 16, 24], blocks=[0, 1])
 
@@ -127,8 +119,7 @@ def test_efficientnet_lite0_has_the_channels_of_the_paper() -> None:
     ("name", "options", "message"),
     [
         ("darknet53", {}, "backbone=darknet53 is not known; take one of darknet19"),
-        ("narrow", {"width": 2}, "has no option width; it has widths, blocks, stem"),
-        ("narrow", {"stem": 3}, "stem=3 is not known; give 2 or 4"),
+        ("narrow", {"width": 2}, "has no option width; it has widths, blocks"),
         ("darknet19", {"deepest": 12}, "deepest=12 is not"),
         ("efficientnet_lite0", {"deepest": 2}, "deepest=2 is not"),
         ("torchvision:resnet19", {}, "is not a classifier of torchvision"),

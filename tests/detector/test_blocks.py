@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from detector.network.blocks import ConvBlock, ResidualBlock, reorg, space_to_depth
+from detector.network.blocks import ConvBlock, ResidualBlock, SeparableBlock, reorg, space_to_depth
 
 
 def slow_reorg(x: Tensor, s: int) -> Tensor:
@@ -114,3 +114,19 @@ def test_blocks_keep_channels_last(block: torch.nn.Module) -> None:
     x = torch.randn(2, 4, 8, 8).contiguous(memory_format=torch.channels_last)
     block = block.to(memory_format=torch.channels_last)
     assert block(x).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_a_separable_block_is_a_filter_a_channel_and_then_a_mixture(kernel: int) -> None:
+    torch.manual_seed(0)
+    block = SeparableBlock(4, 6, kernel).eval()
+    x = torch.randn(2, 4, 7, 9)
+    padded = torch.nn.functional.pad(x, [kernel // 2] * 4)
+    filtered = torch.zeros_like(x)
+    for channel in range(4):
+        for row in range(7):
+            for column in range(9):
+                window = padded[:, channel, row : row + kernel, column : column + kernel]
+                weights = block.depthwise.weight[channel, 0]
+                filtered[:, channel, row, column] = (window * weights).sum((1, 2)).detach()
+    torch.testing.assert_close(block(x), block.pointwise(filtered))

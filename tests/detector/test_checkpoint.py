@@ -33,7 +33,11 @@ class Run:
         np.random.seed(seed)
         random.seed(seed)
         self.model = nn.Sequential(
-            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.3), nn.Flatten(), nn.Linear(144, 2)
+            nn.Conv2d(3, 4, 3, bias=False),
+            nn.BatchNorm2d(4),
+            nn.Dropout(0.3),
+            nn.Flatten(),
+            nn.Linear(144, 2),
         ).to(memory_format=torch.channels_last)
         self.average = WeightAverage(self.model, decay=decay)
         self.optimizer = make_optimizer(self.model, name=name, weight_decay=0.01)
@@ -73,7 +77,7 @@ class Run:
         return state
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "sgd", "muon"])
 @pytest.mark.parametrize("stop", [1, 10, 13])
 def test_a_resumed_run_equals_the_uninterrupted_one_to_the_last_bit(
     tmp_path: Path, name: str, stop: int

@@ -14,7 +14,7 @@ import yaml
 
 from detector.network.detector import Detector
 from detector.network.head import Head
-from wordtree import WordTree
+from wordtree import UserError, WordTree
 from wordtree.probability.classifiers import Classifier, make_classifier
 from wordtree.probability.tables import TreeTables
 
@@ -93,6 +93,11 @@ def test_rows_are_numbered_image_anchor_y_x_and_decoded_by_yolov2s_rule(
                     torch.testing.assert_close(logits[row], own.detach() + head.class_bias[anchor])
                     row += 1
     assert row == len(found)
+
+
+def test_an_unknown_tower_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match=r"head\.tower=deep is not known; take one of full, separ"):
+        make_head(class_tower=4, tower="deep")
 
 
 @pytest.mark.parametrize("prior", [0.5, 0.03, 0.001])

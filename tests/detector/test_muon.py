@@ -57,6 +57,7 @@ def network() -> nn.Sequential:
         nn.BatchNorm2d(8),
         nn.Flatten(),
         nn.Linear(8 * 2 * 2, 5),
+        nn.Conv2d(2, 24, 3, bias=False),  # as a matrix it is taller than wide
     )
 
 
@@ -71,13 +72,15 @@ def test_kernels_follow_the_formula_and_all_else_is_adamws() -> None:
     model, plain = network(), network()
     muon = make_optimizer(model, name="muon", momentum=0.9, rms=0.3, **options)
     adamw = make_optimizer(plain, name="adamw", **options)
-    kernels = [model[0].weight.detach().clone(), model[3].weight.detach().clone()]
+    places = [0, 3, 7]
+    kernels = [model[place].weight.detach().clone() for place in places]
     momenta = [torch.zeros_like(kernel) for kernel in kernels]
     for seed in range(3):
         gradients(model, seed)
         gradients(plain, seed)
-        given = [model[0].weight.grad.clone(), model[3].weight.grad.clone()]
+        given = [model[place].weight.grad.clone() for place in places]
         muon.step()
+        assert all(model[place].weight.grad is None for place in places)
         adamw.step()
         for i, gradient in enumerate(given):
             momenta[i] = 0.9 * momenta[i] + 0.1 * gradient
@@ -85,9 +88,9 @@ def test_kernels_follow_the_formula_and_all_else_is_adamws() -> None:
             step = orthogonalised(direction[None])[0].view_as(gradient)
             longest = max(direction.shape)
             kernels[i] = kernels[i] * (1 - 0.01 * 0.1) - 0.01 * 0.3 * longest**0.5 * step
-    torch.testing.assert_close(model[0].weight.detach(), kernels[0])
-    torch.testing.assert_close(model[3].weight.detach(), kernels[1])
-    others = {name for name, _ in model.named_parameters()} - {"0.weight", "3.weight"}
+    for place, kernel in zip(places, kernels, strict=True):
+        torch.testing.assert_close(model[place].weight.detach(), kernel)
+    others = {name for name, _ in model.named_parameters()} - {f"{p}.weight" for p in places}
     for name in others:
         torch.testing.assert_close(model.get_parameter(name), plain.get_parameter(name))
 
@@ -102,9 +105,28 @@ def test_a_step_has_the_root_mean_square_that_was_asked_for() -> None:
     assert found == pytest.approx(0.1 * 0.5, rel=0.25)
 
 
-@pytest.mark.parametrize("options", [{"rms": 0.0}, {"momentum": 1.0}, {"momentum": -0.1}])
-def test_values_out_of_range_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(UserError, match=f"optimizer.{next(iter(options))}="):
+def test_a_kernel_without_a_gradient_stays_and_a_closure_is_asked_once() -> None:
+    model, calls = network(), []
+    optimizer = make_optimizer(model, name="muon", rate=0.1)
+    before = [model[place].weight.detach().clone() for place in (0, 3)]
+    gradients(model, 0)
+    model[0].weight.grad = None
+    assert optimizer.step(lambda: calls.append(1) or 7.0) == 7.0
+    assert calls == [1]
+    assert torch.equal(model[0].weight, before[0])
+    assert not torch.equal(model[3].weight, before[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        ({"rms": 0.0}, "rms=0.0 must be above 0"),
+        ({"momentum": 1.0}, "1.0 in"),
+        ({"momentum": -0.1}, "-0.1 in"),
+    ],
+)
+def test_values_out_of_range_are_refused(options: dict[str, float], refused: str) -> None:
+    with pytest.raises(UserError, match=refused):
         make_optimizer(network(), name="muon", **options)
 
 

@@ -48,7 +48,7 @@ def test_top_down_is_the_recipe() -> None:
     neck = build_neck("top_down", backbone.channels, stride=8, width=96)
     shapes = [tuple(m.weight.shape[:3]) for m in neck.modules() if isinstance(m, nn.Conv2d)]
     assert sorted(shapes) == sorted(
-        [(128, 256, 1), (128, 256, 1), (128, 128, 3), (64, 128, 1), (96, 128, 1)]
+        [(128, 160, 1), (128, 256, 1), (128, 128, 3), (64, 128, 1), (96, 128, 1)]
     )
     features = {s: torch.randn(2, c, 128 // s, 128 // s) for s, c in backbone.channels.items()}
     neck = neck.eval()

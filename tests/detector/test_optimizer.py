@@ -16,7 +16,9 @@ from wordtree import UserError
 
 
 def network() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2)
+    )
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd", "muon"])
@@ -27,6 +29,8 @@ def test_matrices_alone_are_decayed_and_frozen_parameters_left_out(name: str) ->
     decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     expected = {id(p): 0.1 if p.ndim > 1 else 0.0 for p in model.parameters() if p.requires_grad}
     assert decay == expected
+    orthogonal = [p for g in optimizer.param_groups if g.get("orthogonal") for p in g["params"]]
+    assert [id(p) for p in orthogonal] == ([id(model[0].weight)] if name == "muon" else [])
 
 
 def test_sgd_steps_as_its_formula_says() -> None:

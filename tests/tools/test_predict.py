@@ -72,7 +72,10 @@ def test_photos_of_one_name_become_pictures_of_two(
     assert command(tiny_run, photos / "dog.png", other, "--out", out, "--objectness", 0.0) == 0
     assert Image.open(out / "dog.png.jpg").size == (96, 64)
     assert Image.open(out / "dog.png-2.jpg").size == (50, 40)
-    assert {r["file_name"] for r in records_of(out)} == {"dog.png", "dog.png-2"}
+    assert {(r["image_id"], r["file_name"]) for r in records_of(out)} == {
+        (0, "dog.png"),
+        (1, "dog.png"),
+    }
 
 
 def test_records_are_the_predictors_in_the_order_of_the_inputs(
