@@ -140,11 +140,20 @@ def predict(arguments: argparse.Namespace) -> None:
         labels = ", ".join(
             f"{label} {score:.2f}" for label, score in zip(found.names, found.scores, strict=True)
         )
-        print(f"{name}: {labels or 'nothing found'}")
+        print(f"{name}: {labels or _nothing(predictor, pixels)}")
         count += 1
     write_predictions(out / "predictions.json", records)
     skipped = f", {len(broken)} broken photos skipped" if broken else ""
     print(f"{count} pictures and predictions.json in {out}{skipped}")
+
+
+def _nothing(predictor: Predictor, pixels: NDArray[np.uint8]) -> str:
+    """What is said where no row passes: the best one, so that a young network is not a riddle."""
+    best = predictor.best_candidate(pixels)
+    return (
+        f"nothing found above objectness {predictor.objectness:g}; the best candidate is "
+        f"{best.names[0]} {best.scores[0]:.2f}, --objectness lowers the bar"
+    )
 
 
 def main() -> int:

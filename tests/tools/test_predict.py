@@ -143,12 +143,19 @@ def test_every_frame_of_a_video_becomes_a_picture(
     assert pictures == [f"walk.avi-{number:06d}.jpg" for number in range(3)]
 
 
-def test_nothing_found_gives_the_photo_and_an_empty_list(
-    command: Command, tiny_run: Path, photos: Path, tmp_path: Path
+def test_nothing_found_gives_the_photo_an_empty_list_and_the_best_that_there_was(
+    command: Command,
+    tiny_run: Path,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
     assert command(tiny_run, photos / "dog.png", "--objectness", 1, "--out", out) == 0
     assert records_of(out) == []
+    best = Predictor.from_pretrained(tiny_run).best_candidate(photos / "dog.png")
+    said = f"nothing found above objectness 1; the best candidate is {best.names[0]} "
+    assert said in capsys.readouterr().out
     assert (out / "dog.png.jpg").is_file()
 
 
