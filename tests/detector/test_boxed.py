@@ -51,7 +51,7 @@ def test_a_truths_rows_share_its_weight(scene):
     ]
     expected = (each[0] + each[1]) / 2 + each[2]
     found = box_loss(predictions, batch, assigned, giou_loss).detach()
-    assert float(found) == pytest.approx(expected)
+    assert found.item() == pytest.approx(expected)
 
 
 def test_class_loss_is_the_path_cross_entropy_and_unknown_objects_have_none(scene):
@@ -68,10 +68,10 @@ def test_objectness_learns_the_iou_of_its_own_box(scene):
     expected = 0.0
     for row, truth in ((0, 0), (5, 0), (10, 1)):
         target = slow_iou(predictions.boxes[row].tolist(), batch.truth_box[truth].tolist())
-        p = 1 / (1 + math.exp(-float(predictions.objectness[row])))
+        p = 1 / (1 + math.exp(-predictions.objectness[row].item()))
         expected -= target * math.log(p) + (1 - target) * math.log(1 - p)
     found = objectness_loss(predictions, batch, assigned, cross_entropy)
-    assert float(found) == pytest.approx(expected, rel=1e-4)
+    assert found.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_no_objectness_asks_boxed_background_and_padding_rows_only(scene):

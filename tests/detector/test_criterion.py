@@ -22,7 +22,7 @@ def test_total_is_exactly_the_sum_of_the_other_parts(criterion, make_predictions
     losses = criterion(make_predictions((1, 3, 4, 4)), make_batch([BOXED, LABEL_ONLY]), seen=16)
     assert set(losses) == {"total", *PARTS}
     assert losses["total"] == torch.stack([losses[name] for name in PARTS]).sum()
-    assert all(float(losses[name]) > 0 for name in PARTS)
+    assert all(losses[name].item() > 0 for name in PARTS)
 
 
 @pytest.mark.parametrize(
