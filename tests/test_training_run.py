@@ -247,10 +247,15 @@ def test_a_signal_during_the_last_evaluation_ends_it_and_the_weights_are_there(
     def interrupted(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    with monkeypatch.context() as patch:
-        patch.setattr("tools.run_callbacks.measure", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            run(folder)
+    # A shell's background jobs start with Ctrl-C ignored, and the tests may be one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr("tools.run_callbacks.measure", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                run(folder)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (folder / "weights/last").resolve().name == "step-4"
     assert train(resumed_config(folder, {}), command="test") == 0
     assert json.loads((folder / "report.json").read_text())["steps"] == 4

@@ -48,7 +48,7 @@ def test_losses_are_divided_by_the_inputs_of_the_step_and_by_nothing_else(
     alone = Criterion(scales=SCALES)(predictions, batch, seen=16)
     of_four = Criterion(scales=SCALES, inputs=4)(predictions, batch, seen=16)
     for name in PARTS:
-        assert float(of_four[name]) * 4 == pytest.approx(float(alone[name]))
+        assert of_four[name].item() * 4 == pytest.approx(alone[name].item())
 
 
 def test_two_halves_of_a_step_add_up_to_the_whole(make_predictions, make_batch):
