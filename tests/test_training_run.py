@@ -104,6 +104,19 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def stop_after(number: int, patch: pytest.MonkeyPatch) -> None:
+    """SIGTERM comes in the step of this number."""
+    step = Trainer._optimiser_step
+
+    def stepped(trainer: Trainer, batches: Any) -> dict[str, float]:
+        result = step(trainer, batches)
+        if trainer.step == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    patch.setattr(Trainer, "_optimiser_step", stepped)
+
+
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     end = time.monotonic() + 60
     while not path.exists():
@@ -193,16 +206,8 @@ def test_a_run_whose_last_step_was_interrupted_gets_its_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
-    step = Trainer._optimiser_step
-
-    def stop_at_the_end(trainer: Trainer, batches: Any) -> dict[str, float]:
-        result = step(trainer, batches)
-        if trainer.step == trainer.steps:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return result
-
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_optimiser_step", stop_at_the_end)
+        stop_after(4, patch)
         assert run(folder) == 143
     assert not (folder / "report.json").exists()
     assert train(resumed_config(folder, {}), command="test") == 0
@@ -218,22 +223,13 @@ def test_a_lengthened_run_that_is_stopped_goes_on_to_its_own_report(
 ) -> None:
     folder = tmp_path / "run"
     assert run(folder, steps=1, evaluate_every=0) == 0
-    step = Trainer._optimiser_step
-
-    def stop_at(number: int) -> Any:
-        def stepped(trainer: Trainer, batches: Any) -> dict[str, float]:
-            result = step(trainer, batches)
-            if trainer.step == number:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return result
-
-        return stepped
-
-    monkeypatch.setattr(Trainer, "_optimiser_step", stop_at(2))
     longer = resumed_config(folder, {"steps": 3, "extend": True})
-    assert train(longer, command="test") == 143
-    monkeypatch.setattr(Trainer, "_optimiser_step", stop_at(3))
-    assert train(resumed_config(folder, {}), command="test") == 143
+    with monkeypatch.context() as patch:
+        stop_after(2, patch)
+        assert train(longer, command="test") == 143
+    with monkeypatch.context() as patch:
+        stop_after(3, patch)
+        assert train(resumed_config(folder, {}), command="test") == 143
     assert json.loads((folder / "report.json").read_text())["steps"] == 1
     assert train(resumed_config(folder, {}), command="test") == 0
     assert json.loads((folder / "report.json").read_text())["steps"] == 3
@@ -301,16 +297,8 @@ def test_a_run_that_goes_on_after_any_step_has_the_same_bits(
     at: int, six: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
-    step = Trainer._optimiser_step
-
-    def stop_after(trainer: Trainer, batches: Any) -> dict[str, float]:
-        result = step(trainer, batches)
-        if trainer.step == at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return result
-
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_optimiser_step", stop_after)
+        stop_after(at, patch)
         assert run(folder, steps=6, ema=0.9, evaluate_every=0) == 143
     assert len(losses(folder)) == at
     assert train(resumed_config(folder, {}), command="test") == 0

@@ -20,6 +20,7 @@ from detector.training.validate import Validation, validate
 from wordtree import UserError, WordTree
 
 CPU = torch.device("cpu")
+OPTIONS = {"image_size": 64, "device": CPU, "threshold": 0.5, "objectness": 0.3}
 SIZES = [(64, 64), (48, 96), (160, 80), (32, 64), (64, 64)]
 
 
@@ -62,8 +63,7 @@ def source(make_photo: Callable[..., np.ndarray]) -> Photos:
 @pytest.fixture
 def run(tiny_detector: Detector, small_tree: WordTree, source: Photos) -> Callable[..., Validation]:
     def validation(**changes: object) -> Validation:
-        options = {"image_size": 64, "device": CPU, "threshold": 0.5, "objectness": 0.3}
-        return validate(tiny_detector, small_tree, source, **{**options, **changes})
+        return validate(tiny_detector, small_tree, source, **{**OPTIONS, **changes})
 
     return validation
 
@@ -168,17 +168,16 @@ class SomeBroken:
 def test_broken_photos_are_listed_and_the_others_are_measured(
     tiny_detector: Detector, small_tree: WordTree, source: Photos
 ) -> None:
-    options = {"image_size": 64, "device": CPU, "threshold": 0.5, "objectness": 0.3}
-    found = validate(tiny_detector, small_tree, SomeBroken(source, (0, 3)), **options)
+    found = validate(tiny_detector, small_tree, SomeBroken(source, (0, 3)), **OPTIONS)
     assert found.broken == [("photo0.jpg", "it is cut off"), ("photo3.jpg", "it is cut off")]
     kept = Photos([source.samples[at] for at in (1, 2, 4)])
-    whole = validate(tiny_detector, small_tree, kept, **options)
+    whole = validate(tiny_detector, small_tree, kept, **OPTIONS)
     assert whole.broken == []
     assert np.array_equal(found.scored.score, whole.scored.score)
     assert np.array_equal(found.truths.box, whole.truths.box)
     assert len(found.detections) == len(found.samples) == 3
     with pytest.raises(UserError, match=r"none of the 5 validation photos can be read \(the first"):
-        validate(tiny_detector, small_tree, SomeBroken(source, (0, 1, 2, 3, 4)), **options)
+        validate(tiny_detector, small_tree, SomeBroken(source, (0, 1, 2, 3, 4)), **OPTIONS)
 
 
 def test_progress_counts_photos(run: Callable[..., Validation]) -> None:
@@ -192,15 +191,7 @@ def test_a_network_that_was_validated_can_still_be_trained(
 ) -> None:
     for classifier in ("siblings", "flat"):
         detector = make_detector(classifier)
-        validate(
-            detector,
-            small_tree,
-            source,
-            image_size=64,
-            device=CPU,
-            threshold=0.5,
-            objectness=0.3,
-        )
+        validate(detector, small_tree, source, **OPTIONS)
         found = detector.train()(torch.zeros(1, 3, 64, 64))
         found.pair_log_probability(torch.tensor([0, 5]), torch.tensor([4, 9])).sum().backward()
         assert float(detector.head.class_weight[0].grad.abs().sum()) > 0
@@ -211,15 +202,7 @@ def test_label_only_photos_cannot_be_validated(
 ) -> None:
     source = Photos([Sample(make_photo(64, 64), "label_only", labels=np.array([4]))])
     with pytest.raises(UserError, match="label-only"):
-        validate(
-            tiny_detector,
-            small_tree,
-            source,
-            image_size=64,
-            device=CPU,
-            threshold=0.5,
-            objectness=0.3,
-        )
+        validate(tiny_detector, small_tree, source, **OPTIONS)
 
 
 def test_an_evaluation_has_figures_by_half_and_writes_its_pictures(

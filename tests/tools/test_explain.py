@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,14 +16,9 @@ Command = Callable[..., int]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(make_command: Callable[..., Command]) -> Command:
     """Runs the console script with these words; gives its exit code."""
-
-    def call(*words: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["wordtree-explain", *map(str, words)])
-        return explain.main()
-
-    return call
+    return make_command("wordtree-explain", explain.main)
 
 
 @pytest.fixture

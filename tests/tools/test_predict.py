@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,14 +19,9 @@ Command = Callable[..., int]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(make_command: Callable[..., Command]) -> Command:
     """Runs the console script with these words; gives its exit code."""
-
-    def call(*words: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["wordtree-predict", *map(str, words)])
-        return predict.main()
-
-    return call
+    return make_command("wordtree-predict", predict.main)
 
 
 @pytest.fixture
