@@ -24,6 +24,7 @@ from tools import assemble
 from tools.run_callbacks import Run, callbacks, save
 from tools.run_folder import CONFIG, REPORT, new_run_folder, reported_steps
 from wordtree import WordTree
+from wordtree.formats.text import write_text
 
 COLUMNS = ("total", *PARTS, "learning_rate", "ap50.all", "ap50.boxed", "ap50.label_only")
 
@@ -66,7 +67,7 @@ def train(config: dict[str, Any], *, command: str) -> int:
     folder = Path(resume) if resume else new_run_folder(config)
     # What a resumed run was given goes into its config, so that the next resume knows it too.
     kept = {**config, "resume": None, "extend": False}
-    (folder / CONFIG).write_text(yaml.safe_dump(kept, sort_keys=False))
+    write_text(folder / CONFIG, yaml.safe_dump(kept, sort_keys=False))
     if not resume:
         tree.save(folder / "wordtree.json")
         lines = [f"{name} {number}" for name, number in versions().items()]
