@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -21,80 +20,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wordtree.errors import UserError
+from wordtree.laws import Indices, check_texts, depths, find_fault, group_starts
+from wordtree.node import Node
 
 if TYPE_CHECKING:
     import networkx
-
-Indices = NDArray[np.int64]
-
-
-def find_fault(keys: Sequence[str], parent: Indices) -> tuple[int, str] | None:
-    """The first node that breaks a law of a tree, as (its index, what is wrong), else None.
-
-    Laws: a parent is -1 or stands earlier; siblings stand side by side; no key twice.
-    """
-    count = len(parent)
-    position = np.arange(count)
-    late = np.flatnonzero((parent >= position) | (parent < -1))
-    if len(late):
-        at = int(late[0])
-        found = int(parent[at])
-        if found >= count or found < -1:
-            return at, (
-                f"the parent of {keys[at]!r} is {found}, but parents are numbered from 0 to "
-                f"{count - 1} (-1: at the top)"
-            )
-        return at, (
-            f"the parent of {keys[at]!r} is {found}, which does not come before it (its own "
-            f"number is {at}); put parents before their children"
-        )
-    starts = _group_starts(parent)
-    _, first_run = np.unique(parent[starts], return_index=True)
-    if len(first_run) < len(starts):
-        again = np.ones(len(starts), bool)
-        again[first_run] = False
-        at = int(starts[again][0])
-        above = "the top" if parent[at] < 0 else repr(keys[int(parent[at])])
-        return at, (
-            f"{keys[at]!r} is a child of {above}, whose other children stand apart from it; put "
-            f"siblings side by side"
-        )
-    if len(set(keys)) < count:
-        seen: dict[str, int] = {}
-        for at, key in enumerate(keys):
-            if key in seen:
-                return at, (
-                    f"the key {key!r} is used already by node {seen[key]}; give every node a key "
-                    f"of its own"
-                )
-            seen[key] = at
-    return None
-
-
-def _group_starts(parent: Indices) -> Indices:
-    return np.flatnonzero(np.diff(parent, prepend=-2))
-
-
-def _check_texts(texts: Sequence[str], what: str, forbidden: str) -> None:
-    joined = "".join(texts)
-    try:
-        joined.encode()
-        clean = not any(character in joined for character in forbidden)
-    except UnicodeEncodeError:
-        clean = False
-    if clean:
-        return
-    for at, text in enumerate(texts):
-        if any(character in text for character in forbidden):
-            raise UserError(
-                f"the {what} of node {at} is {text!r}; a {what} has no line breaks and no NULs"
-            )
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise UserError(
-                f"the {what} of node {at} is {text!r}, which UTF-8 cannot write; correct it"
-            ) from None
 
 
 def _frozen(values: ArrayLike, dtype: Any) -> NDArray[Any]:
@@ -143,13 +73,13 @@ class WordTree:
             )
         if "" in self.keys:
             raise UserError(f"the key of node {self.keys.index('')} is empty; give it one")
-        _check_texts(self.keys, "key", "\n\r\0")
-        _check_texts(self.names, "name", "")
+        check_texts(self.keys, "key", "\n\r\0")
+        check_texts(self.names, "name", "")
         fault = find_fault(self.keys, self.parent)
         if fault is not None:
             raise UserError(f"node {fault[0]}: {fault[1]}")
 
-        starts = _group_starts(self.parent)
+        starts = group_starts(self.parent)
         sizes = np.diff(starts, append=count)
         above = self.parent[starts]
         child_group = np.full(count, -1, np.int64)
@@ -159,7 +89,7 @@ class WordTree:
         self.group_parent: Indices = _frozen(above, np.int64)
         self.group: Indices = _frozen(np.repeat(np.arange(len(starts)), sizes), np.int64)
         self.child_group: Indices = _frozen(child_group, np.int64)
-        self.depth: Indices = _frozen(_depths(self.parent), np.int64)
+        self.depth: Indices = _frozen(depths(self.parent), np.int64)
 
     # -- one node ----------------------------------------------------------------------------
 
@@ -394,63 +324,3 @@ class WordTree:
             bad = array[(array < 0) | (array >= len(self))].flat[0]
             raise IndexError(f"node {bad} of a tree of {len(self)} nodes (0 to {len(self) - 1})")
         return array.astype(np.int64)
-
-
-def _depths(parent: Indices) -> Indices:
-    """Depth of every node, by pointer doubling: as many rounds as the depth has binary digits."""
-    depth = (parent >= 0).astype(np.int64)
-    ancestor = parent.copy()
-    below = np.flatnonzero(ancestor >= 0)
-    while len(below):
-        above = ancestor[below]
-        depth[below] += depth[above]
-        ancestor[below] = ancestor[above]
-        below = below[ancestor[below] >= 0]
-    return depth
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One node of a tree, light: an index and the tree it belongs to."""
-
-    tree: WordTree
-    index: int
-
-    @property
-    def key(self) -> str:
-        """The node's key, unique in its tree."""
-        return self.tree.keys[self.index]
-
-    @property
-    def name(self) -> str:
-        """The node's name, for people; other nodes may have it too."""
-        return self.tree.names[self.index]
-
-    @property
-    def labelled(self) -> bool:
-        """Whether some data set's label points to this node."""
-        return bool(self.tree.labelled[self.index])
-
-    @property
-    def depth(self) -> int:
-        """0 at the top."""
-        return int(self.tree.depth[self.index])
-
-    @property
-    def parent(self) -> Node | None:
-        """The node above, None at the top."""
-        above = int(self.tree.parent[self.index])
-        return Node(self.tree, above) if above >= 0 else None
-
-    @property
-    def path(self) -> tuple[Node, ...]:
-        """The nodes from the top down to this one, both included."""
-        return tuple(Node(self.tree, at) for at in self.tree.path(self.index).tolist())
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The nodes directly below."""
-        return tuple(Node(self.tree, at) for at in self.tree.children(self.index).tolist())
-
-    def __repr__(self) -> str:
-        return self.key if self.key == self.name else f"{self.key} ({self.name})"

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from wordtree.errors import UserError
 from wordtree.formats.text import read_lines, write_text
-from wordtree.tree import WordTree, find_fault
+from wordtree.laws import find_fault
+from wordtree.tree import WordTree
 
 _NUMBER = frozenset("-0123456789")
 
