@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from wordtree.errors import UserError
 from wordtree.laws import Indices, check_texts, depths, find_fault, group_starts
 from wordtree.node import Node
+from wordtree.parts import below_any, part, preorder, without_bare
 
 if TYPE_CHECKING:
     import networkx
@@ -186,18 +187,14 @@ class WordTree:
 
     def subtree(self, key: str | int) -> WordTree:
         """The tree of this node and all below it, with that node on top."""
-        top = self[key].index
-        inside = np.flatnonzero(self.is_ancestor(top, np.arange(len(self))))
-        place = np.full(len(self) + 1, -1, np.int64)
-        place[inside] = np.arange(len(inside))
-        parent = place[self.parent[inside]]
-        parent[0] = -1
-        return WordTree(
-            [self.keys[at] for at in inside],
-            parent,
-            [self.names[at] for at in inside],
-            self.labelled[inside],
-        )
+        return part(self, below_any(self, np.array([self[key].index])))
+
+    def prune(self, keys: Iterable[str]) -> WordTree:
+        """The tree without these nodes and all below them; keys, or names where unique.
+
+        Unlabelled nodes that are left without children go too: nothing asks for them.
+        """
+        return part(self, without_bare(self, ~below_any(self, self.index(list(keys)))))
 
     # -- the whole tree ----------------------------------------------------------------------
 
@@ -227,6 +224,12 @@ class WordTree:
             f"{len(self.group_size):,} groups, depth {deepest}), top: {shown or 'none'}; "
             f"hash {self.hash[:12]}>"
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the upper part of the tree as lists that open."""
+        from wordtree.outline import html_outline
+
+        return html_outline(self)
 
     @cached_property
     def hash(self) -> str:
@@ -276,20 +279,7 @@ class WordTree:
 
     @cached_property
     def _interval(self) -> tuple[Indices, Indices]:
-        """Pre-order numbers: a node's subtree has the numbers enter <= number < leave."""
-        parent = self.parent.tolist()
-        size = [1] * len(parent)
-        for at in range(len(parent) - 1, -1, -1):
-            if parent[at] >= 0:
-                size[parent[at]] += size[at]
-        free = [0] * (len(parent) + 1)  # next free number below each node; the last: the top
-        enter = [0] * len(parent)
-        for at, above in enumerate(parent):
-            enter[at] = free[above]
-            free[above] += size[at]
-            free[at] = enter[at] + 1
-        begin = np.array(enter, np.int64)
-        return begin, begin + np.array(size, np.int64)
+        return preorder(self.parent)
 
     def _resolve(self, key: str) -> int:
         found = self._index_of_key.get(key)
