@@ -1,7 +1,8 @@
-"""A small tree, and a small untrained detector in memory and as a run folder."""
+"""Darknet's files; a small tree, and a small untrained detector in memory and as a run folder."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,21 @@ NETWORK: dict[str, Any] = {
     "head": {"class_tower": 8, "box_tower": 8, "centre_range": 3.0},
 }
 IMAGE_SIZE = 64
+
+
+@pytest.fixture(scope="session")
+def darknet_files() -> Path:
+    """Darknet's data files (9k.tree and others); skips without WORDTREE_DATA."""
+    folder = Path(os.environ.get("WORDTREE_DATA", "datasets")) / "darknet"
+    if not (folder / "9k.tree").exists():
+        pytest.skip(f"no darknet files in {folder}: set WORDTREE_DATA to the folder of data sets")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def imagenet_labels(darknet_files: Path) -> list[str]:
+    """The 21,842 wnids of ImageNet; the first 1,000 are ILSVRC-2012."""
+    return (darknet_files / "imagenet.labels.list").read_text().split()
 
 
 @pytest.fixture(scope="session")

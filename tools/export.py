@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tools.command import make_parser, run_command
+from tools.export_inputs import read_labels_given, read_tree_given
 from wordtree.builder import BuildReport, build
 from wordtree.errors import UserError
 from wordtree.formats import FORMATS, write
-from wordtree.formats.darknet import read_darknet, read_labels
-from wordtree.formats.text import read_text, write_text
+from wordtree.formats.darknet import read_labels
+from wordtree.formats.text import write_text
+from wordtree.graph import as_graph
+from wordtree.inspection.remap import remap, stand_ins_table
 from wordtree.labels import LabelMap
 from wordtree.presets import CHOICES, PRESETS
 from wordtree.tree import WordTree
 
 EXAMPLE = """\
   wordtree-export --coco instances_train2017.json --imagenet ILSVRC/train --out tree
-  wordtree-export --labels wnids.txt --preset darknet9k --out tree --format darknet,json
-  wordtree-export --darknet 9k.tree --subtree dog --out dogs"""
+  wordtree-export --map voc20 --labels wnids.txt --out tree --format json,html
+  wordtree-export --csv parts.csv --out tree --format json,html
+  wordtree-export --darknet 9k.tree --subtree dog --out dogs
+  wordtree-export --darknet broken.tree --map coco9k.map --repair --out mended"""
+# A format with several endings is written with its last one.
 ENDINGS = {form.name: ending for ending, form in FORMATS.items()}
 BUILD_OPTIONS = ("root", "walk", *CHOICES, "edits", "preset")
 
@@ -29,28 +35,25 @@ BUILD_OPTIONS = ("root", "walk", *CHOICES, "edits", "preset")
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     command = make_parser("wordtree-export", __doc__, EXAMPLE)
-    data = command.add_argument_group("data sets to build a tree of, any mix")
-    data.add_argument("--coco", metavar="F", action="append", default=[], help="a COCO JSON file")
-    data.add_argument(
-        "--map",
-        metavar="F",
-        default="coco80",
-        help="label map of the COCO categories: a YAML file or a packaged name (coco80)",
-    )
-    data.add_argument(
-        "--imagenet",
-        metavar="DIR",
-        action="append",
-        default=[],
-        help="a folder of folders named by wnid",
-    )
-    data.add_argument(
-        "--labels",
-        metavar="F",
-        action="append",
-        default=[],
-        help="a file with one key or name a line",
-    )
+    data = command.add_argument_group("data sets to build a tree of, any mix, each repeatable")
+    files = {
+        "coco": ("F", "a COCO JSON file"),
+        "map": (
+            "F",
+            "label map: a YAML file or a packaged name (coco80, voc20, ilsvrc1000, det200); for "
+            "the COCO files (coco80), or a data set of its own; with a tree also darknet's .map",
+        ),
+        "imagenet": ("DIR", "a folder of folders named by wnid"),
+        "lvis": ("F", "an LVIS JSON file, whose categories carry synsets"),
+        "names": ("F", "names of your own, one a line; ambiguous ones are refused"),
+        "labels": ("F", "a file with one key or name a line"),
+    }
+    for flag, (kind, text) in files.items():
+        data.add_argument(f"--{flag}", metavar=kind, action="append", default=[], help=text)
+    own = command.add_argument_group("a hierarchy of your own instead of WordNet")
+    own.add_argument("--csv", metavar="F", help="child and parent, as CSV or YAML")
+    own.add_argument("--open-images", metavar="F", help="Open Images' hierarchy (JSON)")
+    own.add_argument("--descriptions", metavar="F", help="Open Images' class descriptions (CSV)")
     ready = command.add_argument_group("or one tree").add_mutually_exclusive_group()
     ready.add_argument("--tree", metavar="F", help="a tree file, its format by its ending")
     ready.add_argument("--darknet", metavar="F", help="a darknet tree, whatever its ending")
@@ -62,6 +65,12 @@ def parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(ENDINGS)}, with commas between (darknet,json)",
     )
     out.add_argument("--subtree", metavar="KEY", help="only this node and what is below it")
+    out.add_argument(
+        "--prune", metavar="FILE", help="without the nodes of this file (one a line) and below"
+    )
+    out.add_argument(
+        "--repair", action="store_true", help="re-order a darknet tree, its names and its --map"
+    )
     out.add_argument("--report", metavar="FILE", help="the build report, as .json or as text")
     options = command.add_argument_group("how to build (docs/wordtree.md)")
     options.add_argument(
@@ -85,61 +94,48 @@ def export(arguments: Any) -> None:
         raise UserError(
             f"--format has no {unknown[0] if unknown else 'value'!r}; there is {', '.join(ENDINGS)}"
         )
-    maps, loose = _data_sets(arguments)
     options = {name: getattr(arguments, name) for name in BUILD_OPTIONS}
+    images: Mapping[str, int] = {}
     if arguments.tree or arguments.darknet:
-        tree = _ready_tree(arguments, options, given=bool(maps or loose))
-    elif maps or loose:
-        tree, report = build([*maps, *loose], **options)
+        whole, maps = read_tree_given(arguments, options)
+    elif arguments.repair:
+        raise UserError("--repair mends a tree that is there; give it with --darknet")
+    else:
+        given = read_labels_given(arguments)
+        if not given.maps and not given.loose:
+            raise UserError(
+                "nothing to export: give a data set (--coco, --imagenet, --lvis, --names, "
+                "--labels, --map), a hierarchy (--csv, --open-images) or a tree (--tree, --darknet)"
+            )
+        whole, report = build([*given.maps, *given.loose], graph=given.graph, **options)
+        maps, images = given.maps, given.images
         print(report.table(), end="")
         if arguments.report:
             _write_report(report, Path(arguments.report))
-    else:
-        raise UserError("nothing to export: give --coco, --imagenet, --labels, --tree or --darknet")
-    if arguments.subtree:
-        tree = tree.subtree(arguments.subtree)
+    tree = whole.subtree(arguments.subtree) if arguments.subtree else whole
+    if arguments.prune:
+        tree = tree.prune(read_labels(Path(arguments.prune)))
+    if not len(tree):
+        raise UserError(f"{arguments.prune} leaves nothing of the tree; keep at least one node")
+    if tree is not whole:
+        maps = [_following(label_map, whole, tree) for label_map in maps]
     print(tree)
-    _write(tree, [] if arguments.subtree else maps, formats, Path(arguments.out))
+    _write(tree, maps, images, formats, Path(arguments.out))
 
 
-def _data_sets(arguments: Any) -> tuple[list[LabelMap], list[str]]:
-    maps = [_coco(Path(file), LabelMap.load(arguments.map)) for file in arguments.coco]
-    maps += [LabelMap.from_folders(folder) for folder in arguments.imagenet]
-    labels = [label for file in arguments.labels for label in read_labels(Path(file))]
-    unique: dict[str, LabelMap] = {}
-    for found in maps:
-        known = unique.get(found.dataset)
-        targets = {**known.targets, **found.targets} if known else found.targets
-        unique[found.dataset] = LabelMap(found.dataset, targets)
-    return list(unique.values()), labels
-
-
-def _coco(file: Path, label_map: LabelMap) -> LabelMap:
-    """The part of the label map that a COCO file's categories need, in the order of their ids."""
-    try:
-        content = json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is not JSON ({error}); give a COCO annotation file") from None
-    categories = content.get("categories") if isinstance(content, dict) else None
-    try:
-        rows = sorted((int(row["id"]), str(row["name"])) for row in categories or [])
-    except (TypeError, KeyError, ValueError):
-        rows = []
-    if not rows:
-        raise UserError(f"{file} has no `categories` with id and name; give a COCO annotation file")
-    return label_map.select((name for _, name in rows), source=str(file))
-
-
-def _ready_tree(arguments: Any, options: dict[str, Any], *, given: bool) -> WordTree:
-    file = arguments.tree or arguments.darknet
-    useless = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
-    useless += ["--report"] if arguments.report else []
-    if given or useless:
-        raise UserError(
-            f"{file} is a tree already, so {useless[0] if useless else 'data sets'} cannot be "
-            f"given with it; leave one of them out"
-        )
-    return WordTree.load(file) if arguments.tree else read_darknet(Path(file))
+def _following(label_map: LabelMap, whole: WordTree, part: WordTree) -> LabelMap:
+    """The map for a part of its tree: the nearest kept ancestor stands for a node that was cut."""
+    above = whole.parent.tolist()
+    graph = as_graph(
+        {
+            key: whole.keys[up] if up >= 0 else None
+            for key, up in zip(whole.keys, above, strict=True)
+        }
+    )
+    followed, stand_ins = remap(label_map, part, graph)
+    if stand_ins:
+        print(f"{label_map.dataset}, whose nodes were cut:\n{stand_ins_table(stand_ins, part)}")
+    return followed
 
 
 def _write_report(report: BuildReport, file: Path) -> None:
@@ -147,16 +143,36 @@ def _write_report(report: BuildReport, file: Path) -> None:
     write_text(file, text)
 
 
-def _write(tree: WordTree, maps: list[LabelMap], formats: list[str], out: Path) -> None:
+def _write(
+    tree: WordTree,
+    maps: list[LabelMap],
+    images: Mapping[str, int],
+    formats: list[str],
+    out: Path,
+) -> None:
     written = []
     for word in formats:
         file = out / f"wordtree{ENDINGS[word]}"
-        write(tree, file)
+        if word == "html":
+            from wordtree.formats.html import write_html
+
+            data_sets = {label_map.dataset: label_map.nodes(tree) for label_map in maps}
+            write_html(tree, file, data_sets=data_sets, images=images or None)
+        else:
+            write(tree, file)
         written.append(file.name)
-    if "darknet" in formats:
-        for label_map in maps:
-            label_map.write_darknet(out / f"{label_map.dataset}.map", tree)
-            written.append(f"{label_map.dataset}.map")
+    for label_map in maps if "darknet" in formats else []:
+        file = out / f"{label_map.dataset}.map"
+        nodes = label_map.nodes(tree)
+        if (nodes < 0).any():
+            left_out = label_map.categories[int((nodes < 0).argmax())]
+            print(
+                f"{file.name} is not written: {int((nodes < 0).sum())} of its categories have no "
+                f"node ({left_out!r} first), and a darknet map has a node for each"
+            )
+            continue
+        label_map.write_darknet(file, tree)
+        written.append(file.name)
     print(f"wrote {', '.join(written)} to {out}")
 
 

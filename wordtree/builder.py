@@ -21,6 +21,7 @@ from wordtree.labels import LabelMap
 from wordtree.paths import GrowingTree, count_paths
 from wordtree.presets import resolve_options
 from wordtree.report import BuildReport, Parting, make_report
+from wordtree.suggest import resolve
 from wordtree.tree import WordTree
 from wordtree.trimming import (
     Parent,
@@ -54,7 +55,9 @@ def build(
 ) -> tuple[WordTree, BuildReport]:
     """Builds the tree of these labels.
 
-    labels: keys of the graph (wnids, synset names), LabelMaps, or both mixed, in any order.
+    labels: keys of the graph (wnids), names with one meaning (synset names, or words with one
+        sense that can stand in a photo; the report says what they became), LabelMaps, or all
+        mixed, in any order.
     graph: WordNet's nouns where None; else a LabelGraph, a mapping child -> parent (or parents),
         or a networkx DiGraph with edges from parent to child.
     root: where the walk up ends; never a node itself (default `physical_entity.n.01`).
@@ -136,6 +139,7 @@ def build(
         root=top,
         options=options,
         data_sets={name: [found[label] for label in given] for name, given in data_sets.items()},
+        found=found,
         lost=lost,
         parted=parted,
         removed=removed,
@@ -165,7 +169,7 @@ def _find_all(graph: LabelGraph, data_sets: Mapping[str, list[str]]) -> dict[str
     faults = []
     for label in dict.fromkeys(label for labels in data_sets.values() for label in labels):
         try:
-            known[label] = graph.find(label)
+            known[label] = resolve(graph, label)
         except UserError as error:
             faults.append((label, str(error)))
             if len(faults) > 10:
@@ -214,21 +218,47 @@ def _grow(
 
 def _partings(graph: LabelGraph, growing: GrowingTree, labels: Iterable[int]) -> list[Parting]:
     """All places on the paths of these labels where the graph offers several."""
+    # For each node the nearest such place on its path and the node above that to go on from, so
+    # that a long path without a choice is walked once.
+    nearest: dict[int, tuple[int, int, tuple[int, ...]] | None] = {}
     found = []
     for label in labels:
         if growing.counts.get(label) != 2:
             continue
         node = label
-        # Below a node with one path there is no choice any more.
-        while growing.counts.get(node) == 2:
-            chosen = growing.parent[node]
-            against = tuple(
-                other for other in graph.parents[node] if other != chosen and growing.counts[other]
-            )
-            if against:
-                found.append(Parting(node, chosen, against, label))
-            node = chosen
+        while node >= 0:
+            place = _nearest_parting(graph, growing, node, nearest)
+            if place is None:
+                break
+            found.append(Parting(*place, label))
+            node = place[1]
     return found
+
+
+def _nearest_parting(
+    graph: LabelGraph,
+    growing: GrowingTree,
+    start: int,
+    nearest: dict[int, tuple[int, int, tuple[int, ...]] | None],
+) -> tuple[int, int, tuple[int, ...]] | None:
+    walked = []
+    node = start
+    while node not in nearest:
+        walked.append(node)
+        # Above a node with one path there is no choice any more.
+        if growing.counts.get(node) != 2:
+            nearest[node] = None
+            break
+        chosen = growing.parent[node]
+        against = tuple(
+            other for other in graph.parents[node] if other != chosen and growing.counts[other]
+        )
+        if against:
+            nearest[node] = (node, chosen, against)
+            break
+        node = chosen
+    nearest.update(dict.fromkeys(walked, nearest[node]))
+    return nearest[node]
 
 
 def _move(graph: LabelGraph, growing: GrowingTree, hand_edits: list[Edit]) -> None:

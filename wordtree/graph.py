@@ -1,18 +1,24 @@
 """Graphs of labels in which a label may have several parents: what a tree is built from.
 
-WordNet's nouns are one (`wordtree.wordnet`); a user's own hierarchy is another.
+WordNet's nouns are one (`wordtree.wordnet`); a user's own hierarchy is another, from Python
+(`as_graph`) or from a file (`wordtree.hierarchies`, `wordtree.open_images`).
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from wordtree.errors import UserError
 
 if TYPE_CHECKING:
     import networkx
+
+# Comparing two words takes 0.1 ms: a hint is not worth more than half a second.
+_COMPARED = 5_000
 
 
 class LabelGraph:
@@ -46,13 +52,42 @@ class LabelGraph:
         return len(self.keys)
 
     def find(self, label: str) -> int:
-        """Index of the label with this key; UserError with the nearest keys where none has it."""
+        """Index of the label with this key, or with this name where only one label has it.
+
+        Raises UserError that names the keys to choose from, or the nearest labels.
+        """
         found = self._index.get(label)
-        if found is None:
-            close = difflib.get_close_matches(label, self.keys, n=3)
-            hint = f"; near to it are {', '.join(close)}" if close else ""
-            raise UserError(f"the hierarchy has no label {label!r}{hint}")
+        if found is not None:
+            return found
+        named = self._by_name.get(label, [])
+        if len(named) == 1:
+            return named[0]
+        if named:
+            shown = ", ".join(self.keys[at] for at in named[:6])
+            more = f" and {len(named) - 6} more" if len(named) > 6 else ""
+            raise UserError(
+                f"{len(named)} labels of the hierarchy have the name {label!r}; say which by its "
+                f"key: {shown}{more}"
+            )
+        raise UserError(f"the hierarchy has no label {label!r}{self._near(label)}")
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        if self.names is self.keys:
+            return found
+        for at, name in enumerate(self.names):
+            if at != self._index[self.root]:
+                found.setdefault(name, []).append(at)
         return found
+
+    def _near(self, label: str) -> str:
+        every: Iterable[str] = chain(self.keys, self._by_name)
+        if len(self) > _COMPARED // 2:
+            start = label[:2].casefold()
+            every = (word for word in every if word[:2].casefold() == start)
+        close = difflib.get_close_matches(label, dict.fromkeys(islice(every, _COMPARED)), n=3)
+        return f"; near to it are {', '.join(map(repr, close))}" if close else ""
 
     def to_networkx(self) -> networkx.DiGraph:
         """A networkx DiGraph of the keys (`name`), edges from parent to child."""
@@ -76,6 +111,11 @@ class LabelGraph:
         return other
 
 
+def all_labels(graph: LabelGraph) -> list[str]:
+    """All keys but the root's, in the graph's order: the labels of a build of the whole graph."""
+    return [key for key in graph.keys if key != graph.root]
+
+
 Parents = str | Iterable[str] | None
 
 
@@ -86,53 +126,125 @@ def as_graph(source: LabelGraph | Mapping[str, Parents] | networkx.DiGraph) -> L
     listed as a child itself. A mapping without them has exactly one parent that is no child: the
     build's root, which is never a node. Edges of a networkx DiGraph go from parent to child; its
     labels without a parent are the top nodes.
-    Raises UserError for a cycle, a parent that is missing, several roots, an empty label.
+    Raises UserError for a cycle, a parent that is missing, several roots, a label that is no text.
     """
     if isinstance(source, LabelGraph):
         return source
-    if isinstance(source, Mapping):
-        above = {child: _parents(child, parents) for child, parents in source.items()}
-        mentioned = dict.fromkeys(parent for parents in above.values() for parent in parents)
-        missing = [parent for parent in mentioned if parent not in above]
-        explicit = any(not parents for parents in above.values())
-        if missing and explicit:
-            child = next(child for child, parents in above.items() if missing[0] in parents)
-            raise UserError(
-                f"the parent {missing[0]!r} of {child!r} is missing from the hierarchy; add it, "
-                f"with a parent of its own or with none as a top node"
-            )
-        if len(missing) > 1:
-            raise UserError(
-                f"the hierarchy has {len(missing)} roots ({', '.join(map(repr, missing[:5]))}); "
-                f"list them with an empty parent if they are its top nodes"
-            )
-        root = missing[0] if missing else ""
-    else:
-        above = {child: tuple(source.predecessors(child)) for child in source}
-        root = ""
-    return _checked_graph(above, root)
+    if not isinstance(source, Mapping):
+        # The root that stands above all of a DiGraph is no label of it: its key is empty.
+        above = {child: _checked(child, source.predecessors(child)) for child in source}
+        return refuse_cycle(make_graph(above))
+    above = {child: _checked(child, parents) for child, parents in source.items()}
+    missing = missing_parents(above)
+    if missing and not all(above.values()):
+        child = next(child for child, parents in above.items() if missing[0] in parents)
+        raise UserError(
+            f"the parent {missing[0]!r} of {child!r} is missing from the hierarchy; add it, "
+            f"with a parent of its own or with none as a top node"
+        )
+    if len(missing) > 1:
+        raise UserError(
+            f"the hierarchy has {len(missing)} roots ({', '.join(map(repr, missing[:5]))}); "
+            f"list them with an empty parent if they are its top nodes"
+        )
+    for root in missing:
+        _checked(root, None)
+    return refuse_cycle(make_graph(above, root=missing[0] if missing else ""))
 
 
-def _parents(child: str, parents: Parents) -> tuple[str, ...]:
-    if not isinstance(child, str) or not child:
-        raise UserError(f"the hierarchy has the label {child!r}; labels are texts, not empty")
-    if not parents:
+def _checked(child: str, parents: Parents) -> tuple[str, ...]:
+    fault = label_fault(child)
+    if fault:
+        raise UserError(f"the hierarchy has the label {child!r}, which {fault}")
+    if isinstance(parents, str):
+        return (parents,) if parents else ()
+    if parents is None:
         return ()
-    return (parents,) if isinstance(parents, str) else tuple(parents)
+    if not isinstance(parents, Iterable):
+        raise UserError(
+            f"the parent of {child!r} is {parents!r}; give a text, a list of texts, or None"
+        )
+    return tuple(dict.fromkeys(parents))
 
 
-def _checked_graph(above: Mapping[str, tuple[str, ...]], root: str) -> LabelGraph:
-    import networkx
+def label_fault(label: object) -> str:
+    """Why no tree can have a label of this key, as the end of a sentence; empty where it can."""
+    if not isinstance(label, str):
+        return "is no text; labels are texts"
+    if not label:
+        return "is empty; labels are texts, not empty"
+    # isprintable is a quick no to both faults for nearly all labels.
+    if label.isprintable():
+        return ""
+    if any(mark in label for mark in "\n\r\0"):
+        return "has a line break or a NUL; take it out"
+    try:
+        label.encode()
+    except UnicodeEncodeError:
+        return "has a character that UTF-8 cannot write; correct it"
+    return ""
 
-    edges = [(parent, child) for child, parents in above.items() for parent in parents]
-    graph = networkx.DiGraph(edges)
-    if not networkx.is_directed_acyclic_graph(graph):
-        cycle = [parent for parent, _ in networkx.find_cycle(graph)]
-        shown = " > ".join(map(repr, [*cycle[:8], cycle[0]]))
-        raise UserError(f"the hierarchy goes in a circle: {shown}; cut it at one place")
+
+def missing_parents(above: Mapping[str, Iterable[str]]) -> list[str]:
+    """The parents that are no child themselves, each once, in order."""
+    found = (parent for parents in above.values() for parent in parents if parent not in above)
+    return list(dict.fromkeys(found))
+
+
+def make_graph(
+    above: Mapping[str, Iterable[str]], *, root: str = "", names: Mapping[str, str] | None = None
+) -> LabelGraph:
+    """The graph of these labels and their parents, all of which are labels or the root.
+
+    Labels without a parent hang below the root. names: of some labels; a key is its own name.
+    Cycles are not looked for here: `refuse_cycle`.
+    """
     keys = [root, *(key for key in above if key != root)]
     place = {key: at for at, key in enumerate(keys)}
-    # A label without a parent hangs below the build's root.
-    parents: list[tuple[int, ...]] = [()]
-    parents += [tuple(place[parent] for parent in above[key]) or (0,) for key in keys[1:]]
-    return LabelGraph(keys, keys, keys, parents, root=root)
+    parents = [tuple([place[parent] for parent in above.get(key, ())]) or (0,) for key in keys]
+    parents[0] = tuple([place[parent] for parent in above.get(root, ())])
+    named = keys if not names else [names.get(key, key) for key in keys]
+    return LabelGraph(keys, named, keys, parents, root=root)
+
+
+def refuse_cycle(graph: LabelGraph, where: Callable[[str, str], str] | None = None) -> LabelGraph:
+    """The graph; UserError where it has a cycle.
+
+    where: tells in which line of a file a child got its parent.
+    """
+    cycle = [graph.keys[at] for at in find_cycle(graph.parents)]
+    if not cycle:
+        return graph
+    around = [*cycle[:8], cycle[0]]
+    shown = " > ".join(map(repr, around))
+    if where:
+        lines = dict.fromkeys(map(where, around[1:], around[:-1]))
+        shown += f" (line{'s' * (len(lines) > 1)} {', '.join(lines)})"
+    raise UserError(f"the hierarchy goes in a circle: {shown}; cut it at one place")
+
+
+def find_cycle(parents: Sequence[tuple[int, ...]]) -> list[int]:
+    """The labels of one cycle, each before a child of it; empty where there is none."""
+    fresh, open_, done = 0, 1, 2
+    state = bytearray(len(parents))
+    for start, direct in enumerate(parents):
+        if state[start] != fresh:
+            continue
+        if not direct or (len(direct) == 1 and state[direct[0]] == done):
+            state[start] = done
+            continue
+        state[start] = open_
+        path, pending = [start], [iter(parents[start])]
+        while path:
+            for above in pending[-1]:
+                if state[above] == open_:
+                    return path[path.index(above) :][::-1]
+                if state[above] == fresh:
+                    state[above] = open_
+                    path.append(above)
+                    pending.append(iter(parents[above]))
+                    break
+            else:
+                state[path.pop()] = done
+                pending.pop()
+    return []

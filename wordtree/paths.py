@@ -87,6 +87,7 @@ class GrowingTree:
         while several:
             added = False
             rest = []
+            least = 0
             for label in several:
                 if label in self.parent:  # came in with another label's path
                     continue
@@ -96,8 +97,10 @@ class GrowingTree:
                     added = True
                 else:
                     rest.append(label)
+                    least = min(least, growth) if least else growth
             several = rest
-            limit += not added
+            # Rounds with a limit below the least growth would find nothing either.
+            limit = limit if added else least
         return [label for label in asked if self.counts[label] == 0]
 
     def _insert(self, label: int, chosen: dict[int, int]) -> None:

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from wordtree.graph import LabelGraph
 from wordtree.hand_edits import COLUMNS
 from wordtree.tree import WordTree
+from wordtree.wording import named
 
 _SHOWN = 12
+_LONGEST = 100
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class BuildReport:
 
     options: all options of the build. labels, nodes: how many. tree_hash: the tree's.
     repeated: labels given more than once by one data set.
+    resolved: (label as it was given, key) where that was a name, not a key.
     unreachable: labels without a path to the root; stranded_below: the first parent of each in
         the graph. choices: where paths parted.
     removed: unlabelled nodes dropped because they had one child.
@@ -56,6 +59,7 @@ class BuildReport:
     nodes: int
     tree_hash: str
     repeated: tuple[str, ...] = ()
+    resolved: tuple[tuple[str, str], ...] = ()
     unreachable: tuple[str, ...] = ()
     stranded_below: dict[str, str] = field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
@@ -88,16 +92,23 @@ class BuildReport:
     def table(self, shown: int = _SHOWN) -> str:
         """The report as plain text for people; at most `shown` lines of each kind."""
         given = ", ".join(
-            f"{name} {value}" for name, value in self.options.items() if value is not None
+            f"{name} {value}" for name, value in self.options.items() if value not in (None, "")
         )
         lines = [
-            f"{self.nodes:,} nodes from {self.labels:,} labels below {self._named(self.root)}",
+            f"{self.nodes:,} nodes from {self.labels:,} labels below "
+            f"{self._named(self.root) if self.root else 'the top'}",
             f"  options: {given}",
             f"  hash: {self.tree_hash}",
         ]
         lost = map(self._named, self.unreachable)
         self._part(lines, "labels without a path, attached to the root", lost, shown)
         self._part(lines, "labels given more than once", map(self._named, self.repeated), shown)
+        self._part(
+            lines,
+            "labels given by name",
+            [f"{given!r} is {self._named(key)}" for given, key in self.resolved],
+            shown,
+        )
         self._part(
             lines,
             f"places where {len(self.several):,} labels had several paths",
@@ -136,8 +147,9 @@ class BuildReport:
         return "\n".join(lines) + "\n"
 
     def _named(self, key: str) -> str:
-        name = self.names.get(key, key)
-        return key if name == key else f"{name} ({key})"
+        # A name with a line break would look like two entries of the table.
+        name = " ".join(self.names.get(key, key).split())
+        return named(key, name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}...")
 
     @staticmethod
     def _part(lines: list[str], title: str, entries: Iterable[str], shown: int) -> None:
@@ -160,12 +172,13 @@ def make_report(
     root: int,
     options: Mapping[str, Any],
     data_sets: Mapping[str, Sequence[int]],
+    found: Mapping[str, int],
     lost: Sequence[int],
     parted: Iterable[Parting],
     removed: Iterable[int],
     promoted: Iterable[tuple[int, int]],
 ) -> BuildReport:
-    """The report of a build, from indices of the graph."""
+    """The report of a build, from indices of the graph; `found`: that of each label as given."""
     keys = graph.keys
     choices: dict[tuple[int, int, tuple[int, ...]], list[str]] = {}
     for at, chosen, against, label in parted:
@@ -193,6 +206,9 @@ def make_report(
         nodes=len(tree),
         tree_hash=tree.hash,
         repeated=tuple(sorted(repeated)),
+        resolved=tuple(
+            sorted((given, keys[label]) for given, label in found.items() if given != keys[label])
+        ),
         unreachable=tuple(sorted(keys[node] for node in lost)),
         stranded_below={
             keys[node]: keys[graph.parents[node][0]] for node in lost if graph.parents[node]

@@ -12,6 +12,7 @@ from typing import Any
 
 from wordtree.errors import UserError
 from wordtree.graph import LabelGraph
+from wordtree.word_forms import letters
 
 TABLE = Path(__file__).with_name("noun_table.xz")
 HEADER = "WordNet 3.0 nouns, table 1"
@@ -89,6 +90,10 @@ class NounGraph(LabelGraph):
         """The gloss without its examples."""
         return re.split(r';\s*"', self.glosses[synset], maxsplit=1)[0]
 
+    def has_kinds(self, synset: int) -> bool:
+        """Whether another synset lies below this one."""
+        return synset in self._inner
+
     def lemmas(self, synset: int) -> list[str]:
         """The lemmas of a synset as WordNet writes them (`Norfolk_terrier`)."""
         return self._lemmas[synset].split(" ")
@@ -102,9 +107,7 @@ class NounGraph(LabelGraph):
 
         Raises UserError that names the senses to choose from, or the nearest lemmas.
         """
-        found = self._index.get(label)
-        if found is None:
-            found = self._by_name.get(label)
+        found = self.index_of(label)
         if found is not None:
             return found
         if _WNID.fullmatch(label):
@@ -113,25 +116,53 @@ class NounGraph(LabelGraph):
         if len(senses) == 1:
             return senses[0]
         if senses:
-            shown = "; ".join(
-                f"{self.keys[at]} {self.sort_names[at]} ({self.definition(at)[:60]})"
-                for at in senses[:6]
-            )
-            more = f"; and {len(senses) - 6} more" if len(senses) > 6 else ""
             raise UserError(
-                f"{label!r} has {len(senses)} noun senses; say which by its wnid: {shown}{more}"
+                f"{label!r} has {len(senses)} noun senses; say which by its wnid: "
+                f"{self.describe(senses)}"
             )
-        folded = label.lower().replace(" ", "_")
-        alike = [lemma for lemma in self._by_lemma if lemma[:2] == folded[:2]]
-        close = difflib.get_close_matches(folded, [*alike, *self._names_alike(folded)], n=3)
+        close = self.nearest(label)
         hint = f"; near to it are {', '.join(close)}" if close else ""
         raise UserError(f"WordNet 3.0 has no noun {label!r}{hint}")
 
+    def index_of(self, label: str) -> int | None:
+        """Index of a wnid or of a synset name; None for anything else."""
+        found = self._index.get(label)
+        return self._by_sort_name.get(label) if found is None else found
+
+    def spelt(self, lemma: str) -> list[str]:
+        """The lemmas, in lower case, that differ only in blanks, hyphens and the like.
+
+        The lemma itself comes first where there is one: `wineglass` for `wine_glass`.
+        """
+        lemma = lemma.lower().replace(" ", "_")
+        same = self._by_letters.get(letters(lemma), [])
+        return sorted(same, key=lambda other: (other != lemma, other))
+
+    def nearest(self, label: str) -> list[str]:
+        """Up to three lemmas or synset names that are spelt much alike."""
+        folded = label.lower().replace(" ", "_")
+        alike = [lemma for lemma in self._by_lemma if lemma[:2] == folded[:2]]
+        return difflib.get_close_matches(folded, [*alike, *self._names_alike(folded)], n=3)
+
+    def describe(self, synsets: Sequence[int], shown: int = 6) -> str:
+        """Keys, synset names and the beginnings of the glosses, in one line."""
+        text = "; ".join(
+            f"{self.keys[at]} {self.sort_names[at]} ({self.definition(at)[:60]})"
+            for at in synsets[:shown]
+        )
+        return text + (f"; and {len(synsets) - shown} more" if len(synsets) > shown else "")
+
     def _names_alike(self, folded: str) -> list[str]:
-        return [name for name in self._by_name if name[:2] == folded[:2]] if "." in folded else []
+        return (
+            [name for name in self._by_sort_name if name[:2] == folded[:2]] if "." in folded else []
+        )
 
     @cached_property
-    def _by_name(self) -> dict[str, int]:
+    def _inner(self) -> frozenset[int]:
+        return frozenset(parent for parents in self.parents for parent in parents)
+
+    @cached_property
+    def _by_sort_name(self) -> dict[str, int]:
         return {name: at for at, name in enumerate(self.sort_names)}
 
     @cached_property
@@ -141,6 +172,13 @@ class NounGraph(LabelGraph):
             for lemma, sense in zip(lemmas.lower().split(" "), senses.split(" "), strict=True):
                 found.setdefault(lemma, []).append((int(sense), at))
         return {lemma: [at for _, at in sorted(pairs)] for lemma, pairs in found.items()}
+
+    @cached_property
+    def _by_letters(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for lemma in self._by_lemma:
+            found.setdefault(letters(lemma), []).append(lemma)
+        return found
 
 
 @cache

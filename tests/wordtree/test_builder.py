@@ -1,9 +1,11 @@
+import dataclasses
 import itertools
 import json
 import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -396,3 +398,44 @@ def test_the_report_says_what_the_tree_does_not_show() -> None:
     text = str(report)
     assert "dog (n02084071): canine (n02083346), not domestic animal (n01317541) (1 label)" in text
     assert "traffic light (n06874185)" in text
+
+
+def test_the_report_says_what_labels_given_by_name_became() -> None:
+    tree, report = build(["banjo", "dog.n.01", "n02123045", "refrigerator"])
+    assert report.resolved == (
+        ("banjo", "n02787622"),
+        ("dog.n.01", "n02084071"),
+        ("refrigerator", "n04070727"),
+    )
+    assert {key for _, key in report.resolved} <= set(tree.keys)
+    assert "'refrigerator' is refrigerator (n04070727)" in str(report)
+    assert json.loads(report.to_json())["resolved"][0] == ["banjo", "n02787622"]
+    with pytest.raises(UserError, match=r"'mouse'.*n02330245.*n03793489"):
+        build(["banjo", "mouse"])
+
+
+def test_a_name_with_line_breaks_or_of_10_kb_stays_one_entry_of_the_report() -> None:
+    graph = networkx.DiGraph([("top", "a"), ("top", "b"), ("a", "c"), ("b", "c")])
+    nodes = {"top": 0, "a": 1, "b": 1, "c": 2}
+    assert set(graph) == set(nodes)
+    _, report = build(["a", "b", "c"], graph=graph)
+    long = dataclasses.replace(report, names={**report.names, "a": "x\ny", "b": "z" * 10_000})
+    lines = str(long).splitlines()
+    assert any("x y (a)" in line for line in lines)
+    assert len(lines) == len(str(report).splitlines())
+    assert max(map(len, lines)) < 1000
+    assert long.names["b"] in long.to_json()
+
+
+def test_a_choice_at_the_top_of_a_long_chain_is_made_once() -> None:
+    count = 20_000
+    graph: dict[str, list[str]] = {"left": [], "right": [], "00000": ["left", "right"]}
+    graph |= {f"{at:05}": [f"{at - 1:05}"] for at in range(1, count)}
+    begin = time.perf_counter()
+    tree, report = build(sorted(graph), graph=graph)
+    assert time.perf_counter() - begin < 10
+    assert int(tree.depth.max()) == count
+    assert [(choice.at, len(choice.labels)) for choice in report.choices] == [("00000", count)]
+    lone, _ = build([f"{count - 1:05}"], graph=graph)
+    assert lone.keys == (f"{count - 1:05}",)
+    assert time.perf_counter() - begin < 20

@@ -87,6 +87,160 @@ def test_build_options_are_flags_and_a_subtree_can_be_cut_out(
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["wordtree.json"]
 
 
+def test_every_format_is_written_and_all_that_can_be_read_are_equal(
+    export: Callable[..., int], coco_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    formats = "darknet,json,csv,graphml,dot,newick,html"
+    assert export("--coco", coco_file, "--out", out, "--format", formats) == 0
+    tree = WordTree.load(out / "wordtree.json")
+    for ending in ("csv", "graphml", "newick"):
+        assert WordTree.load(out / f"wordtree.{ending}") == tree
+    assert WordTree.load(out / "wordtree.tree").hash == tree.hash
+    assert "coco80" in (out / "wordtree.html").read_text()
+    assert (out / "wordtree.dot").read_text().startswith("digraph")
+
+
+def test_a_packaged_map_alone_is_a_data_set(
+    export: Callable[..., int], tmp_path: Path, capsys: Captured
+) -> None:
+    assert export("--map", "voc20", "--map", "coco80", "--out", tmp_path) == 0
+    assert len((tmp_path / "voc20.map").read_text().split()) == 20
+    assert len((tmp_path / "coco80.map").read_text().split()) == 80
+
+
+def test_lvis_categories_bring_their_synsets_and_an_unknown_one_is_said(
+    export: Callable[..., int], tmp_path: Path, capsys: Captured
+) -> None:
+    rows = [("dog", "dog.n.01"), ("stop sign", "stop_sign.n.01"), ("cat", "cat.n.01")]
+    categories = [
+        {"id": at, "name": name, "synset": synset} for at, (name, synset) in enumerate(rows)
+    ]
+    (tmp_path / "lvis.json").write_text(json.dumps({"categories": categories}))
+    assert export("--lvis", tmp_path / "lvis.json", "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "WordNet 3.0 has no stop_sign.n.01" in said
+    assert "lvis.map is not written: 1 of its categories have no node ('stop sign' first)" in said
+    assert {"dog", "cat"} <= set(WordTree.load(tmp_path / "out/wordtree.tree").names)
+
+
+def test_names_of_ones_own_are_taken_where_they_are_clear_and_refused_where_not(
+    export: Callable[..., int], tmp_path: Path, capsys: Captured
+) -> None:
+    (tmp_path / "mine.txt").write_text("banjo\nrefrigerator\n")
+    assert export("--names", tmp_path / "mine.txt", "--out", tmp_path / "out") == 0
+    tree = WordTree.load(tmp_path / "out/wordtree.json")
+    nodes = [int(line) for line in (tmp_path / "out/mine.map").read_text().split()]
+    assert [tree.names[node] for node in nodes] == ["banjo", "refrigerator"]
+    (tmp_path / "mine.txt").write_text("banjo\nmouse\n")
+    assert export("--names", tmp_path / "mine.txt", "--out", tmp_path / "other") == 2
+    error = capsys.readouterr().err
+    assert "mouse" in error
+    assert "n03793489" in error  # the computer's mouse, to choose from
+    assert "wordtree-suggest" in error
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_hierarchy_of_ones_own_needs_no_wordnet(
+    export: Callable[..., int], tmp_path: Path
+) -> None:
+    table = tmp_path / "parts.csv"
+    table.write_text("child,parent\nbolt,fastener\nnut,fastener\nfastener,\nshim,\n")
+    assert export("--csv", table, "--out", tmp_path / "all") == 0
+    tree = WordTree.load(tmp_path / "all/wordtree.json")
+    assert set(tree.keys) == {"bolt", "nut", "fastener", "shim"}
+    assert tree["bolt"].parent == tree["fastener"]
+    assert tree.labelled.all()
+    (tmp_path / "labels.txt").write_text("bolt\nnut\nshim\n")
+    words = ("--csv", table, "--labels", tmp_path / "labels.txt", "--out", tmp_path / "some")
+    assert export(*words) == 0
+    assert not WordTree.load(tmp_path / "some/wordtree.json")["fastener"].labelled
+
+
+def test_open_images_classes_are_named_and_mapped(
+    export: Callable[..., int], tmp_path: Path
+) -> None:
+    hierarchy = {
+        "LabelName": "/m/0bl9f",
+        "Subcategory": [
+            {"LabelName": "/m/01g317", "Part": [{"LabelName": "/m/0dzct"}]},
+            {"LabelName": "/m/0jbk", "Subcategory": [{"LabelName": "/m/0bt9lr"}]},
+        ],
+    }
+    (tmp_path / "h.json").write_text(json.dumps(hierarchy))
+    (tmp_path / "c.csv").write_text(
+        "/m/01g317,Person\n/m/0dzct,Human face\n/m/0jbk,Animal\n/m/0bt9lr,Dog\n"
+    )
+    words = ("--open-images", tmp_path / "h.json", "--descriptions", tmp_path / "c.csv")
+    assert export(*words, "--out", tmp_path / "out") == 0
+    tree = WordTree.load(tmp_path / "out/wordtree.json")
+    assert tree["Dog"].parent == tree["Animal"]
+    assert tree["Human face"].parent is None
+    assert len((tmp_path / "out/open_images.map").read_text().split()) == 4
+
+
+def test_photos_in_folders_are_counted_for_the_page(
+    export: Callable[..., int], tmp_path: Path
+) -> None:
+    for wnid, count in (("n02094433", 3), ("n02123045", 7)):
+        (tmp_path / "photos" / wnid).mkdir(parents=True)
+        for at in range(count):
+            (tmp_path / "photos" / wnid / f"{at}.jpg").touch()
+    words = ("--imagenet", tmp_path / "photos", "--out", tmp_path / "out", "--format", "html")
+    assert export(*words) == 0
+    page = (tmp_path / "out/wordtree.html").read_text()
+    data = json.loads(re.search(r'type="application/json"[^>]*>(.*?)</script>', page, re.S)[1])
+    counts = dict(zip(data["images"]["nodes"], data["images"]["counts"], strict=True))
+    named = {data["keys"][node]: count for node, count in counts.items()}
+    assert named == {"n02094433": 3, "n02123045": 7}
+
+
+def darknet_tree(folder: Path, rows: str, **lines: str) -> Path:
+    (folder / "x.tree").write_text(rows)
+    for ending, text in lines.items():
+        (folder / f"x.{ending}").write_text(text)
+    return folder / "x.tree"
+
+
+def test_maps_follow_a_pruned_tree_to_the_nearest_node_that_is_left(
+    export: Callable[..., int], tmp_path: Path, capsys: Captured
+) -> None:
+    tree = darknet_tree(tmp_path, "animal -1\ntool -1\ndog 0\ncat 0\npoodle 2\n")
+    (tmp_path / "mine.map").write_text("4\n1\n3\n")
+    (tmp_path / "cut.txt").write_text("dog\n")
+    out = tmp_path / "out"
+    words = ("--tree", tree, "--map", tmp_path / "mine.map", "--prune", tmp_path / "cut.txt")
+    assert export(*words, "--out", out) == 0
+    assert (out / "wordtree.tree").read_text() == "animal -1\ntool -1\ncat 0\n"
+    assert (out / "mine.map").read_text() == "0\n1\n2\n"
+    said = capsys.readouterr().out
+    assert "poodle" in said
+    assert "animal" in said
+    assert export("--tree", tree, "--map", tmp_path / "mine.map", "--subtree", "dog",
+                  "--out", tmp_path / "dogs") == 0  # fmt: skip
+    assert "mine.map is not written: 2 of its categories" in capsys.readouterr().out
+    assert not (tmp_path / "dogs/mine.map").exists()
+
+
+def test_a_broken_darknet_tree_is_mended_with_its_names_and_maps(
+    export: Callable[..., int], tmp_path: Path, capsys: Captured
+) -> None:
+    tree = darknet_tree(
+        tmp_path,
+        "dog 3\ntool -1\npoodle 0\nanimal -1\ncat 3\n",
+        names="Dog\nTool\nPoodle\nAnimal\nCat\n",
+    )
+    (tmp_path / "mine.map").write_text("0\n1\n4\n")
+    assert export("--darknet", tree, "--out", tmp_path / "no") == 2
+    assert "line 1" in capsys.readouterr().err
+    words = ("--darknet", tree, "--map", tmp_path / "mine.map", "--repair")
+    assert export(*words, "--out", tmp_path / "out") == 0
+    mended = WordTree.load(tmp_path / "out/wordtree.tree")
+    assert mended["poodle"].path == (mended["animal"], mended["dog"], mended["poodle"])
+    nodes = [int(line) for line in (tmp_path / "out/mine.map").read_text().split()]
+    assert [mended.names[node] for node in nodes] == ["Dog", "Tool", "Cat"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -101,6 +255,20 @@ def test_build_options_are_flags_and_a_subtree_can_be_cut_out(
         (["--coco", "bad.json", "--out", "x"], "bad.json is not JSON"),
         (["--coco", "flat.json", "--out", "x"], "category 'dgo'.*near to it are 'dog'"),
         (["--imagenet", "none", "--out", "x"], "none cannot be read"),
+        (["--labels", "x", "--repair", "--out", "x"], "--repair mends a tree"),
+        (["--tree", "x.json", "--repair", "--out", "x"], "--repair mends darknet's .tree files"),
+        (["--tree", "x.tree", "--labels", "x", "--out", "x"], "--labels cannot be given"),
+        (["--csv", "x", "--open-images", "x", "--out", "x"], "two hierarchies"),
+        (["--descriptions", "x", "--out", "x"], "belongs to --open-images"),
+        (
+            ["--coco", "a", "--coco", "b", "--map", "c", "--map", "d", "--map", "e", "--out", "x"],
+            "--map was given 3 times and --coco 2",
+        ),
+        (
+            ["--tree", "two.tree", "--map", "high.map", "--out", "x"],
+            "high.map, line 2: .*no node 7",
+        ),
+        (["--tree", "two.tree", "--prune", "two.txt", "--out", "x"], "leaves nothing of the tree"),
     ],
 )
 def test_a_users_mistake_is_one_sentence_and_exit_code_2(
@@ -114,6 +282,9 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     Path("x").write_text("n02084071\n")
     Path("bad.json").write_text("{")
+    Path("two.tree").write_text("a -1\nb -1\n")
+    Path("two.txt").write_text("a\nb\n")
+    Path("high.map").write_text("0\n7\n")
     Path("flat.json").write_text('{"categories": [{"id": 1, "name": "dgo"}]}')
     assert export(*words) == 2
     error = capsys.readouterr().err

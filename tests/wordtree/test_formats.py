@@ -1,3 +1,5 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -5,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from wordtree import UserError, WordTree
-from wordtree.formats import read, write
+from wordtree.formats import FORMATS, read, write
 from wordtree.formats.darknet import read_labels, read_map, write_map
 
 
@@ -164,10 +166,137 @@ def test_darknets_files_refuse_what_they_cannot_hold(tmp_path: Path) -> None:
 
 
 def test_an_unknown_ending_and_a_missing_file_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"ends in \.tree or \.json"):
+    with pytest.raises(UserError, match=r"ends in \.tree, \.json, .* or \.html, not '\.txt'"):
         WordTree.load(tmp_path / "x.txt")
+    with pytest.raises(UserError, match="ends in .*, not 'nothing'"):
+        WordTree(["a"], [-1]).save(tmp_path / "x")
     with pytest.raises(UserError, match="cannot be read"):
         WordTree.load(tmp_path / "x.tree")
     (tmp_path / "folder.json").mkdir()
     with pytest.raises(UserError, match="cannot be read"):
         WordTree.load(tmp_path / "folder.json")
+
+
+def test_each_format_has_one_ending_to_write_and_some_are_never_read(tmp_path: Path) -> None:
+    written = {form.name: ending for ending, form in FORMATS.items()}
+    assert written == {
+        "darknet": ".tree",
+        "json": ".json",
+        "csv": ".csv",
+        "graphml": ".graphml",
+        "newick": ".newick",
+        "dot": ".dot",
+        "html": ".html",
+    }
+    WordTree(["a"], [-1]).save(tmp_path / "x.dot")
+    for ending in (".dot", ".html"):
+        with pytest.raises(UserError, match=r"only written; .* \.tree, .*\.nwk or \.newick$"):
+            read(tmp_path / f"x{ending}")
+    WordTree(["a"], [-1]).save(tmp_path / "x.NWK")
+    assert len(read(tmp_path / "x.NWK")) == 1
+
+
+def tree_or_sentence(make: Callable[[], WordTree]) -> WordTree | str:
+    """What is made, or why it was refused."""
+    try:
+        return make()
+    except UserError as error:
+        return str(error)
+
+
+def slow_read(text: str) -> list[tuple[str, int]] | int:
+    """The rows of a `.tree`, or the number of the first line that is none."""
+    rows = []
+    for at, line in enumerate(text.rstrip().split("\n")):
+        words = line.split()
+        sign_free = words[1].removeprefix("-") if len(words) == 2 else ""
+        if not sign_free or not all(digit in "0123456789" for digit in sign_free):
+            return at + 1
+        if int(words[1]) < -1:
+            return at + 1
+        rows.append((words[0], int(words[1])))
+    return rows
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds("{} {}".format, st.text("abc", min_size=1), st.integers(-2, 4)),
+            st.text("ab 01-+_\t\x0b\x85٠", max_size=6),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_columns_read_at_once_are_those_of_a_look_at_each_line(
+    tmp_path: Path, lines: list[str]
+) -> None:
+    file = tmp_path / "x.tree"
+    file.write_text("\n".join([*lines, ""]), encoding="utf-8", newline="")
+    rows = slow_read("\n".join(lines)) if "".join(lines).strip() else []
+    found = tree_or_sentence(lambda: read(file))
+    if isinstance(rows, int):
+        assert f"line {rows}: " in str(found)
+        assert "is not a key and one whole number" in str(found)
+    elif not rows:
+        assert "nothing but blank lines" in str(found)
+    elif isinstance(found, WordTree):
+        assert rows == list(zip(found.keys, found.parent.tolist(), strict=True))
+    else:
+        with pytest.raises(UserError):
+            WordTree([key for key, _ in rows], [above for _, above in rows])
+
+
+VALUES = st.sampled_from([None, True, False, 0, 1, -1, 2**62, 0.0, "a", "b", [], {}])
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.fixed_dictionaries(
+                {"key": st.sampled_from("abcd")},
+                optional={"parent": VALUES, "name": VALUES, "labelled": VALUES},
+            ),
+            VALUES,
+        ),
+        max_size=3,
+    )
+)
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_json_columns_checked_at_once_name_the_first_node_that_a_look_at_each_finds(
+    tmp_path: Path, nodes: list[object]
+) -> None:
+    def is_node(node: object) -> bool:
+        if not isinstance(node, dict):
+            return False
+        above = node.get("parent")
+        return (
+            isinstance(node.get("key"), str)
+            and (above is None or (type(above) is int and 0 <= above < 2**62))
+            and isinstance(node.get("name", ""), str)
+            and isinstance(node.get("labelled", True), bool)
+        )
+
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps({"format": 1, "nodes": nodes}))
+    wrong = [at for at, node in enumerate(nodes) if not is_node(node)]
+    if wrong:
+        with pytest.raises(UserError, match=f"node {wrong[0]}: .* is not an object with key"):
+            read(file)
+        return
+    columns: list[dict] = [node for node in nodes if isinstance(node, dict)]
+    expected = tree_or_sentence(
+        lambda: WordTree(
+            [node["key"] for node in columns],
+            [-1 if node.get("parent") is None else node["parent"] for node in columns],
+            [node.get("name", node["key"]) for node in columns],
+            [node.get("labelled", True) for node in columns],
+        )
+    )
+    found = tree_or_sentence(lambda: read(file))
+    assert found == (f"{file}: {expected}" if isinstance(expected, str) else expected)

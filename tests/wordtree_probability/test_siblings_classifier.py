@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wordtree.errors import UserError
 from wordtree.probability import TreeTables, make_classifier, path_sums, sibling_log_softmax
 from wordtree.tree import WordTree
 
@@ -102,7 +103,8 @@ def test_softmax_of_given_columns_equals_those_of_the_full_one(trees, data):
     chosen = make_classifier("siblings", tables).columns(nodes).nodes
     logits = random_logits(data, 2, len(tree))
     full = sibling_log_softmax(logits, tables)[:, chosen]
-    assert torch.equal(sibling_log_softmax(logits[:, chosen], tables, chosen), full)
+    given = sibling_log_softmax(logits[:, chosen], tables, chosen)
+    torch.testing.assert_close(given, full, atol=1e-5, rtol=1e-5)
 
 
 @settings(max_examples=40, deadline=None)
@@ -129,6 +131,23 @@ def test_huge_logits_stay_finite_and_children_sum_to_their_parent(trees, data, d
     assert torch.isfinite(loss).all()
     assert torch.isfinite(wide.grad).all()
     assert wide.grad.dtype == dtype
+    again = logits.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(classifier.log_p(again).sum(), again)
+    assert torch.isfinite(gradient).all()
+    assert gradient.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_children_sum_to_their_parent_in_darknets_tree(nine_k, dtype, scale):
+    tables = TreeTables.from_tree(nine_k)
+    generator = torch.Generator().manual_seed(6)
+    logits = (scale * (2 * torch.rand(8, len(nine_k), generator=generator) - 1)).to(dtype)
+    log_p = make_classifier("siblings", tables).log_p(logits)
+    assert torch.isfinite(log_p).all()
+    sums = torch.zeros(8, len(tables.group_size)).index_add(1, tables.group, log_p.exp())
+    expected = torch.cat([torch.ones(8, 1), log_p.exp()[:, tables.group_parent[1:]]], 1)
+    torch.testing.assert_close(sums, expected, atol=1e-5, rtol=0)
 
 
 def test_a_group_far_below_the_rows_maximum_keeps_its_probabilities(small_tables):
@@ -161,7 +180,9 @@ def test_singleton_groups_cost_nothing_and_learn_nothing():
     loss.sum().backward()
     assert loss.item() == 0
     assert torch.all(logits.grad == 0)
-    assert torch.all(classifier.log_p(logits) == 0)
+    log_p = classifier.log_p(logits)
+    assert torch.all(log_p == 0)
+    assert torch.all(torch.autograd.grad(log_p.sum(), logits)[0] == 0)
 
 
 def test_full_form_has_the_right_gradient(small_tables):
@@ -205,6 +226,47 @@ def test_autocast_changes_nothing(small_tables, name):
     assert loss.dtype == log_p.dtype == torch.float32
     assert torch.equal(loss, classifier.loss(asked, columns, nodes))
     assert torch.equal(log_p, classifier.log_p(logits))
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_gradients_of_the_full_form_equal_autograd_through_the_loop(trees, data):
+    tree = data.draw(trees)
+    tables = TreeTables.from_tree(tree)
+    logits = random_logits(data, 3, len(tree)).requires_grad_()
+    exact = logits.detach().double().requires_grad_()
+    groups = torch.from_numpy(tree.group_size.copy()).tolist()
+    conditional = torch.cat([z.log_softmax(1) for z in exact.split(groups, 1)], 1)
+    sums = torch.stack([conditional[:, tree.path(n)].sum(1) for n in range(len(tree))], 1)
+    weight = random_logits(data, 3, len(tree), scale=1.0)
+    for fast, slow in (
+        (sibling_log_softmax(logits, tables), conditional),
+        (path_sums(sibling_log_softmax(logits, tables), tables), sums),
+        (make_classifier("siblings", tables).log_p(logits), sums),
+    ):
+        torch.testing.assert_close(fast.double(), slow, atol=1e-4, rtol=1e-5)
+        found = torch.autograd.grad(fast, logits, weight, retain_graph=True)[0]
+        expected = torch.autograd.grad(slow, exact, weight.double(), retain_graph=True)[0]
+        torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_the_order_by_size_gives_the_same_numbers_in_another_place(trees, data):
+    tree = data.draw(trees)
+    tables = TreeTables.from_tree(tree)
+    logits = random_logits(data, 2, len(tree))
+    by_size = sibling_log_softmax(logits[:, tables.by_size], tables, order="size")
+    in_tree_order = sibling_log_softmax(logits, tables)
+    assert torch.equal(by_size, in_tree_order[:, tables.by_size])
+    expected = path_sums(in_tree_order, tables)
+    assert torch.equal(path_sums(by_size, tables, order="size"), expected)
+
+
+@pytest.mark.parametrize("function", [sibling_log_softmax, path_sums])
+def test_an_unknown_order_is_refused(small_tables, function):
+    with pytest.raises(UserError, match="order=depth"):
+        function(torch.zeros(1, 10), small_tables, order="depth")
 
 
 def test_path_sums_add_up_the_path(small_tables):

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wordtree.errors import UserError
+from wordtree.formats.checked import make_tree
 from wordtree.formats.text import read_lines, write_text
-from wordtree.laws import find_fault
 from wordtree.tree import WordTree
 
 _NUMBER = frozenset("-0123456789")
@@ -27,37 +28,56 @@ def read_darknet(path: Path) -> WordTree:
     CRLF, a byte order mark, tabs and several blanks are accepted.
     """
     lines = read_lines(path, cut=True)
-    rows = [line.split() for line in lines]
-    parent = np.empty(len(rows), np.int64)
-    for at, row in enumerate(rows):
-        number = _whole_number(row[1]) if len(row) == 2 else None
-        if number is None or number < -1:
-            raise UserError(
-                f"{path}, line {at + 1}: {_short(lines[at])} is not a key and one whole number "
-                f">= -1 (the parent's line counted from 0, -1: at the top)"
-            )
-        parent[at] = min(number, len(rows))
-    keys = [row[0] for row in rows]
-    fault = find_fault(keys, parent)
-    if fault is not None:
-        raise UserError(f"{path}, line {fault[0] + 1}: {fault[1]}")
-
-    labels = path.with_suffix(".labels")
+    keys, parent = _columns(path, lines)
+    labels, named = path.with_suffix(".labels"), path.with_suffix(".names")
+    names = None
     if labels.exists():
         for at, label in enumerate(_aligned(labels, len(keys), path)):
-            if label.strip() != keys[at]:
+            if label != keys[at] and label.strip() != keys[at]:
                 raise UserError(
                     f"{labels}, line {at + 1}: {_short(label)} stands where {path.name} has "
                     f"{keys[at]!r}; they must agree line by line"
                 )
-    names = path.with_suffix(".names")
-    if not names.exists():
-        return WordTree(keys, parent)
-    lines = _aligned(names, len(keys), path)
-    for at, name in enumerate(lines):
-        if not name.strip():
-            raise UserError(f"{names}, line {at + 1}: the name of {keys[at]} is empty; give it one")
-    return WordTree(keys, parent, lines)
+    if named.exists():
+        names = _aligned(named, len(keys), path)
+        for at, name in enumerate(names):
+            if not name or name.isspace():
+                raise UserError(
+                    f"{named}, line {at + 1}: the name of {keys[at]} is empty; give it one"
+                )
+    return make_tree(path, keys, parent, names, place=lambda node: f"line {node + 1}")
+
+
+def _columns(path: Path, lines: list[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Keys and parents of the lines; UserError with the first line that is wrong."""
+    keys: list[str] = []
+    numbers: list[str] = []
+    try:
+        for key, number in map(str.split, lines):
+            keys.append(key)
+            numbers.append(number)
+        parent = np.fromiter(map(int, numbers), np.int64, len(numbers))
+        # `int` would take 1_000 and the digits of other scripts too.
+        whole = _NUMBER.issuperset("".join(numbers)) and parent.min() >= -1
+    except (ValueError, OverflowError):
+        whole = False
+    if not whole:
+        _refuse_line(path, lines)
+    return keys, parent
+
+
+def _refuse_line(path: Path, lines: list[str]) -> NoReturn:
+    """UserError for the first line that is no row, found by a look at each."""
+    at = next(at for at, line in enumerate(lines) if not _is_row(line.split()))
+    raise UserError(
+        f"{path}, line {at + 1}: {_short(lines[at])} is not a key and one whole number >= -1 (the "
+        f"parent's line counted from 0, -1: at the top)"
+    )
+
+
+def _is_row(words: list[str]) -> bool:
+    number = _whole_number(words[1]) if len(words) == 2 else None
+    return number is not None and number >= -1
 
 
 def write_darknet(tree: WordTree, path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wordtree.errors import UserError
 from wordtree.probability.paths import path_entries, path_sums
-from wordtree.probability.softmax import sibling_log_softmax, sibling_path_loss
+from wordtree.probability.softmax import log_softmax_by_size, sibling_path_loss, to_size_order
 from wordtree.probability.subtrees import subtree_log_probability, subtree_loss
 from wordtree.probability.tables import TreeTables
 
@@ -82,7 +82,10 @@ class Siblings:
 
     def log_p(self, logits: Tensor, nodes: Tensor | None = None) -> Tensor:
         """The sums of the paths' log-softmaxes."""
-        log_p = path_sums(sibling_log_softmax(logits, self.tables), self.tables)
+        by_size = to_size_order(logits.float().T.contiguous(), self.tables)
+        # Summing up paths gathers nodes anyway, so that the way back to the tree's order is free.
+        conditional = log_softmax_by_size(by_size, self.tables).T
+        log_p = path_sums(conditional, self.tables, order="size")
         return log_p if nodes is None else _of_nodes(log_p, nodes)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from wordtree.errors import UserError
+from wordtree.probability.information import expected_information
 from wordtree.probability.tables import TreeTables
 from wordtree.tree import WordTree
 
@@ -40,7 +41,7 @@ def back_off(
         raise UserError(f"back-off rule={rule} is not known; choose one of {', '.join(RULES)}")
     if not 0 <= threshold <= 1:
         raise UserError(f"the back-off threshold is {threshold}; give one from 0 to 1")
-    tables = tree if isinstance(tree, TreeTables) else TreeTables.from_tree(tree).to(log_p.device)
+    tables = _tables(tree, log_p)
     log_p = log_p.float()
     bar = (math.log(threshold) if threshold else -math.inf) + ROUNDING
 
@@ -61,6 +62,28 @@ def back_off(
         # Rows that have ended keep a valid group, so that no step needs a copy of the others.
         group = torch.where(going_on, below, 0)
     return answer, log_p[rows, answer]
+
+
+def most_informative(
+    log_p: Tensor, tree: WordTree | TreeTables, *, bonus: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The node of the greatest `expected_information`: depth against certainty, no threshold.
+
+    log_p: (R, N), as above; bonus: see `expected_information`. As the bonus rises, the node gets
+    surer and says less; Deng et al. choose it so that a wanted share of answers is right. Not
+    greedy: all nodes are compared, so it may end below a child that is not the best of its group.
+    Ties go to the lower index.
+
+    Returns (node int64 (R,), log P(node | object) float32 (R,)).
+    """
+    if not 0 <= bonus < math.inf:
+        raise UserError(f"the bonus is {bonus} bits; give a number that is not negative")
+    node = expected_information(log_p, _tables(tree, log_p), bonus=bonus).argmax(1)
+    return node, log_p.float().gather(1, node[:, None]).squeeze(1)
+
+
+def _tables(tree: WordTree | TreeTables, log_p: Tensor) -> TreeTables:
+    return tree if isinstance(tree, TreeTables) else TreeTables.from_tree(tree).to(log_p.device)
 
 
 def _best_of_group(

@@ -12,28 +12,109 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from wordtree.probability.paths import path_entries, ragged
+from wordtree.probability.paths import check_order, path_entries, ragged
 from wordtree.probability.tables import TreeTables
 
 
-def sibling_log_softmax(logits: Tensor, tables: TreeTables, nodes: Tensor | None = None) -> Tensor:
+def sibling_log_softmax(
+    logits: Tensor, tables: TreeTables, nodes: Tensor | None = None, *, order: str = "tree"
+) -> Tensor:
     """Log P(node | parent) for every node, or for the given ones.
 
-    logits: (R, N) in the tree's order; or (R, C) for `nodes`, int64 (C,): whole groups, in the
-    tree's order (what `columns` of the classifier gives). Any floating type.
+    logits: (R, N); or (R, C) for `nodes`, int64 (C,): whole groups, in the tree's order (what
+    `columns` of the classifier gives). Any floating type.
+    order: how all nodes stand, in the logits and in what is returned: `tree`; or `size`
+    (`tables.by_size`), which is faster, since groups of one size are then a slice. To have logits
+    in that order for nothing, put the rows of the weights into it.
     Returns float32 of the same shape; exp of it sums to 1 within each group. It is a transposed
     view: one node's rows lie side by side, which is how `path_sums` and `back_off` are fast.
     """
-    if nodes is None:
-        segment, lengths = tables.group, tables.group_size
-    else:
-        _, segment, lengths = torch.unique_consecutive(
-            tables.group[nodes], return_inverse=True, return_counts=True
-        )
+    check_order(order)
     by_node = logits.float().T.contiguous()
+    if nodes is not None:
+        return _log_softmax_by_segment(by_node, tables, nodes).T
+    if order == "size":
+        return log_softmax_by_size(by_node, tables).T
+    log_p = log_softmax_by_size(to_size_order(by_node, tables), tables)
+    tree_order: Tensor = _Permute.apply(log_p, tables.place_by_size, tables.by_size)
+    return tree_order.T
+
+
+def to_size_order(by_node: Tensor, tables: TreeTables) -> Tensor:
+    """(N, R) in the tree's order -> (N, R) in that of `tables.by_size`."""
+    by_size: Tensor = _Permute.apply(by_node, tables.by_size, tables.place_by_size)
+    return by_size
+
+
+def log_softmax_by_size(by_size: Tensor, tables: TreeTables) -> Tensor:
+    """Log P(node | parent), one group size after another.
+
+    by_size: float32 (N, R), contiguous, nodes in the order of `tables.by_size`. Returns the same.
+    """
+    log_p: Tensor = _LogSoftmaxBySize.apply(by_size, tables.size_classes)
+    return log_p
+
+
+class _Permute(torch.autograd.Function):
+    """Rows in another order. Backwards this is one more gather; autograd's would add into zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return values.index_select(0, index)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (inverse,) = ctx.saved_tensors
+        return grad.contiguous().index_select(0, inverse), None, None
+
+
+class _LogSoftmaxBySize(torch.autograd.Function):
+    """One log-softmax a size class, over the first dimension of (size, groups x R).
+
+    The kernel is vectorised over groups and rows; nothing is padded, and every class writes into
+    its own slice of the result.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, size_classes: tuple[tuple[int, int], ...]) -> Tensor:
+        log_p = torch.empty_like(values)
+        for here, out in zip(*(_classes(t, size_classes) for t in (values, log_p)), strict=True):
+            torch.log_softmax(here, 0, out=out)
+        ctx.save_for_backward(log_p)
+        ctx.size_classes = size_classes
+        return log_p
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (log_p,) = ctx.saved_tensors
+        out = log_p.exp()
+        grad = grad.contiguous()
+        for here, p in zip(*(_classes(t, ctx.size_classes) for t in (grad, out)), strict=True):
+            torch.addcmul(here, p, here.sum(0), value=-1, out=p)
+        return out, None
+
+
+def _classes(values: Tensor, size_classes: tuple[tuple[int, int], ...]) -> list[Tensor]:
+    """Views (size, groups x R) of (N, R), one a size class."""
+    parts = values.split([size * groups for size, groups in size_classes])
+    rows = values.shape[1]
+    return [
+        part.view(size, groups * rows)
+        for part, (size, groups) in zip(parts, size_classes, strict=True)
+    ]
+
+
+def _log_softmax_by_segment(by_node: Tensor, tables: TreeTables, nodes: Tensor) -> Tensor:
+    """The plain form for any whole groups: (C, R) in the tree's order."""
+    _, segment, lengths = torch.unique_consecutive(
+        tables.group[nodes], return_inverse=True, return_counts=True
+    )
     shifted = by_node - segment_max(by_node, lengths).index_select(0, segment)
     total = segment_sum(shifted.exp(), segment, len(lengths))
-    return (shifted - total.log().index_select(0, segment)).T
+    return shifted - total.log().index_select(0, segment)
 
 
 def segment_max(values: Tensor, lengths: Tensor) -> Tensor:

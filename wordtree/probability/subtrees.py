@@ -90,4 +90,4 @@ def subtree_log_probability(logits: Tensor, tables: TreeTables) -> Tensor:
         total = torch.logaddexp(here.index_select(0, under.parents), children)
         below = here.index_copy(0, under.parents, total)
         levels.append(below)
-    return torch.cat(levels[::-1]).index_select(0, tables.order).T
+    return torch.cat(levels[::-1]).index_select(0, tables.place_by_level).T

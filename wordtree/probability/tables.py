@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wordtree.errors import UserError
 from wordtree.tree import WordTree
 
 
@@ -21,14 +22,15 @@ class Level:
 
     nodes: int64 (K,). segment: int64 (K,), the number of the node's group within this level,
     counted from 0. lengths: int64, the size of each group of this level. parents: int64, for each
-    group the place of its parent within the level above; empty at the top.
-    largest: the size of the largest group here.
+    group the place of its parent within the level above, and above: int64 (K,), the same for each
+    node; both empty at the top. largest: the size of the largest group here.
     """
 
     nodes: Tensor
     segment: Tensor
     lengths: Tensor
     parents: Tensor
+    above: Tensor
     largest: int
 
     def to(self, device: torch.device | str) -> Level:
@@ -38,6 +40,7 @@ class Level:
             self.segment.to(device),
             self.lengths.to(device),
             self.parents.to(device),
+            self.above.to(device),
             self.largest,
         )
 
@@ -48,10 +51,14 @@ class TreeTables:
 
     parent, depth, group, child_group: int64 (N,), and labelled: bool (N,), as in WordTree.
     group_start, group_size, group_parent: int64 (G,), as in WordTree.
-    path_nodes, path_offsets: all paths, top first, one after another: the path of node n is
-    path_nodes[path_offsets[n] : path_offsets[n + 1]].
+    ancestors: one int64 (N,) a binary digit of the greatest depth: the node 1, 2, 4, ... steps
+    above each node; it says nothing where there is none.
     levels: one Level a depth, the top nodes first.
-    order: int64 (N,), the place of each node where the levels stand one after another.
+    by_level: int64 (N,), the nodes of all levels, one level after another; place_by_level: int64
+    (N,), the place of each node in it.
+    by_size: int64 (N,), groups of one size together and, among them, first members first: so the
+    nodes of a size class are a slice of shape (size, groups), each of whose columns is a group;
+    place_by_size: int64 (N,), the place of each node in it. size_classes: (size, groups) of each.
     terminals: int64 (T,), leaves and labelled inner nodes, depth first, a node's own terminal
     before those below it; so the terminals in the subtree of node n are
     terminals[subtree_start[n] : subtree_stop[n]], never empty.
@@ -65,22 +72,29 @@ class TreeTables:
     group_start: Tensor
     group_size: Tensor
     group_parent: Tensor
-    path_nodes: Tensor
-    path_offsets: Tensor
+    ancestors: tuple[Tensor, ...]
     levels: tuple[Level, ...]
-    order: Tensor
+    by_level: Tensor
+    place_by_level: Tensor
+    by_size: Tensor
+    place_by_size: Tensor
+    size_classes: tuple[tuple[int, int], ...]
     terminals: Tensor
     subtree_start: Tensor
     subtree_stop: Tensor
 
     @classmethod
     def from_tree(cls, tree: WordTree) -> TreeTables:
-        """Build the tables of a tree, on the CPU. Linear in the summed length of all paths."""
-        path_nodes, path_offsets = tree.paths(np.arange(len(tree)))
+        """Build the tables of a tree, on the CPU. Their size is linear in N, but for `ancestors`,
+        which takes N times the logarithm of the depth.
+        """
+        if not len(tree):
+            raise UserError("this tree has no nodes, so there is nothing to give a probability to")
         nodes_by_level = _nodes_by_level(tree)
         start, stop = _subtree_slices(tree, nodes_by_level)
         terminals = np.flatnonzero((tree.child_group < 0) | tree.labelled)
         by_level = np.concatenate(nodes_by_level)
+        by_size, size_classes = _nodes_by_size(tree)
         return cls(
             parent=_tensor(tree.parent),
             depth=_tensor(tree.depth),
@@ -90,10 +104,13 @@ class TreeTables:
             group_start=_tensor(tree.group_start),
             group_size=_tensor(tree.group_size),
             group_parent=_tensor(tree.group_parent),
-            path_nodes=_tensor(path_nodes),
-            path_offsets=_tensor(path_offsets),
+            ancestors=_ancestors(tree),
             levels=_levels(tree, nodes_by_level),
-            order=_tensor(np.argsort(by_level, kind="stable")),
+            by_level=_tensor(by_level),
+            place_by_level=_tensor(np.argsort(by_level, kind="stable")),
+            by_size=_tensor(by_size),
+            place_by_size=_tensor(np.argsort(by_size, kind="stable")),
+            size_classes=size_classes,
             terminals=_tensor(terminals[np.argsort(start[terminals])]),
             subtree_start=_tensor(start),
             subtree_stop=_tensor(stop),
@@ -107,16 +124,37 @@ class TreeTables:
         """The same tables on another device."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
         for name, value in moved.items():
-            if name == "levels":
-                moved[name] = tuple(level.to(device) for level in value)
-            else:
+            if isinstance(value, Tensor):
                 moved[name] = value.to(device)
+            elif name != "size_classes":
+                moved[name] = tuple(part.to(device) for part in value)
         return TreeTables(**moved)
 
 
 def _tensor(array: np.ndarray) -> Tensor:
     # A copy: torch warns about arrays that may not be written to, and a tree's are such.
     return torch.from_numpy(np.array(array, dtype=np.int64))
+
+
+def _ancestors(tree: WordTree) -> tuple[Tensor, ...]:
+    digits = int(tree.depth.max()).bit_length()
+    # A step above the top stays at node 0, which keeps the index valid.
+    tables = [np.maximum(tree.parent, 0)]
+    while len(tables) < digits:
+        tables.append(tables[-1][tables[-1]])
+    return tuple(_tensor(table) for table in tables[:digits])
+
+
+def _nodes_by_size(tree: WordTree) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
+    sizes, group_count = np.unique(tree.group_size, return_counts=True)
+    by_size = np.argsort(tree.group_size, kind="stable")
+    starts = np.split(tree.group_start[by_size], np.cumsum(group_count)[:-1])
+    slices = [
+        (start[None, :] + np.arange(size)[:, None]).reshape(-1)
+        for size, start in zip(sizes, starts, strict=True)
+    ]
+    classes = tuple(zip(sizes.tolist(), group_count.tolist(), strict=True))
+    return np.concatenate(slices), classes
 
 
 def _nodes_by_level(tree: WordTree) -> list[np.ndarray]:
@@ -131,14 +169,15 @@ def _levels(tree: WordTree, nodes_by_level: list[np.ndarray]) -> tuple[Level, ..
     levels = []
     for depth, nodes in enumerate(nodes_by_level):
         groups, segment = np.unique(tree.group[nodes], return_inverse=True)
-        above = tree.group_parent[groups]
+        parents = place[tree.group_parent[groups]] if depth else groups[:0]
         lengths = tree.group_size[groups]
         levels.append(
             Level(
                 nodes=_tensor(nodes),
                 segment=_tensor(segment),
                 lengths=_tensor(lengths),
-                parents=_tensor(place[above] if depth else above[:0]),
+                parents=_tensor(parents),
+                above=_tensor(parents[segment] if depth else parents),
                 largest=int(lengths.max()),
             )
         )
