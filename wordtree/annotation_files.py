@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from wordtree.errors import UserError
 from wordtree.formats.text import read_text
+from wordtree.wording import short
 
 _SHOWN = 10
 _BLANKS = re.compile(r"[ \t\n\r]*")
@@ -82,8 +83,7 @@ def _fault(row: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return short(value) if isinstance(value, str) else str(value)[:60]
 
 
 def _member(text: str, wanted: str) -> Any:

@@ -15,6 +15,7 @@ import yaml
 
 from wordtree.errors import UserError
 from wordtree.formats.text import read_text
+from wordtree.wording import short
 
 _COLUMNS = ("child", "parent", "name")
 # Spreadsheets run a cell that begins with one of these as a formula; a ' before it says that it is
@@ -47,7 +48,7 @@ def csv_rows(file: Path) -> Iterator[Row]:
             elif cells:
                 if len(cells) != len(place):
                     raise UserError(
-                        f"{file}, line {line}: {_short(','.join(cells))} has {len(cells) - 1} "
+                        f"{file}, line {line}: {short(','.join(cells))} has {len(cells) - 1} "
                         f"commas outside quotes, but the header {','.join(place)} has "
                         f"{len(place) - 1}; give it as many"
                     )
@@ -76,23 +77,19 @@ def _columns(where: str, names: list[str]) -> dict[str, int]:
     wrong = [name for name in names if name not in _COLUMNS or names.count(name) > 1]
     if lacking or wrong:
         found = (
-            f"the column {_short(wrong[0])} cannot stand there"
+            f"the column {short(wrong[0])} cannot stand there"
             if wrong and not lacking
             else f"the column {lacking[0]} is missing"
         )
         raise UserError(
             f"{where}: {found}; a hierarchy begins with the header child,parent or "
-            f"child,parent,name, not {_short(','.join(names))}"
+            f"child,parent,name, not {short(','.join(names))}"
         )
     return {name: at for at, name in enumerate(names)}
 
 
 def _unmarked(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:2] in _MARKED else cell
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 # -- YAML --------------------------------------------------------------------------------------
@@ -117,7 +114,7 @@ def yaml_rows(file: Path) -> Iterator[Row]:
     for event in _until_end(events):
         section = event.value if isinstance(event, yaml.ScalarEvent) else ""
         if section not in _SECTIONS:
-            raise UserError(f"{_at(file, event)}: {_short(section)} is no part of {_FORMS}")
+            raise UserError(f"{_at(file, event)}: {short(section)} is no part of {_FORMS}")
         _once(file, event, section, seen, "")
         if {"parents", "tree"} <= seen.keys():
             raise UserError(
@@ -180,7 +177,7 @@ def _tree(file: Path, events: Events) -> Iterator[Row]:
             elif below is not None and below.tag != _NULL:
                 text = _text(file, below)
                 raise UserError(
-                    f"{_at(file, below)}: below {label!r} stands {_short(text)} alone; write "
+                    f"{_at(file, below)}: below {label!r} stands {short(text)} alone; write "
                     f"[{text}] for its one child, and names below `names:`"
                 )
 
@@ -254,7 +251,7 @@ def _events(file: Path, text: str) -> Events:
             if isinstance(event, yaml.ScalarEvent) and event.tag in (None, "!"):
                 event.tag = loader.resolve(yaml.ScalarNode, event.value, event.implicit)
             elif isinstance(event, yaml.CollectionStartEvent) and event.tag is not None:
-                raise UserError(f"{_at(file, event)}: take out the tag {_short(event.tag)}")
+                raise UserError(f"{_at(file, event)}: take out the tag {short(event.tag)}")
             yield event
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordtree.errors import UserError
+from wordtree.wording import short
 
 Indices = NDArray[np.int64]
 
@@ -29,11 +30,11 @@ def find_fault(keys: Sequence[str], parent: Indices) -> tuple[int, str] | None:
         found = int(parent[at])
         if found >= count or found < -1:
             return at, (
-                f"the parent of {keys[at]!r} is {found}, but parents are numbered from 0 to "
+                f"the parent of {short(keys[at])} is {found}, but parents are numbered from 0 to "
                 f"{count - 1} (-1: at the top)"
             )
         return at, (
-            f"the parent of {keys[at]!r} is {found}, which does not come before it (its own "
+            f"the parent of {short(keys[at])} is {found}, which does not come before it (its own "
             f"number is {at}); put parents before their children"
         )
     starts = group_starts(parent)
@@ -42,18 +43,18 @@ def find_fault(keys: Sequence[str], parent: Indices) -> tuple[int, str] | None:
         again = np.ones(len(starts), bool)
         again[first_run] = False
         at = int(starts[again][0])
-        above = "the top" if parent[at] < 0 else repr(keys[int(parent[at])])
+        above = "the top" if parent[at] < 0 else short(keys[int(parent[at])])
         return at, (
-            f"{keys[at]!r} is a child of {above}, whose other children stand apart from it; put "
-            f"siblings side by side"
+            f"{short(keys[at])} is a child of {above}, whose other children stand apart from it; "
+            f"put siblings side by side"
         )
     if len(set(keys)) < count:
         seen: dict[str, int] = {}
         for at, key in enumerate(keys):
             if key in seen:
                 return at, (
-                    f"the key {key!r} is used already by node {seen[key]}; give every node a key "
-                    f"of its own"
+                    f"the key {short(key)} is used already by node {seen[key]}; give every node a "
+                    f"key of its own"
                 )
             seen[key] = at
     return None
@@ -77,13 +78,13 @@ def check_texts(texts: Sequence[str], what: str, forbidden: str) -> None:
     for at, text in enumerate(texts):
         if any(character in text for character in forbidden):
             raise UserError(
-                f"the {what} of node {at} is {text!r}; a {what} has no line breaks and no NULs"
+                f"the {what} of node {at} is {short(text)}; a {what} has no line breaks and no NULs"
             )
         try:
             text.encode()
         except UnicodeEncodeError:
             raise UserError(
-                f"the {what} of node {at} is {text!r}, which UTF-8 cannot write; correct it"
+                f"the {what} of node {at} is {short(text)}, which UTF-8 cannot write; correct it"
             ) from None
 
 

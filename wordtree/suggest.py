@@ -205,7 +205,6 @@ def _rank(graph: NounGraph, lemma: str, hints: tuple[tuple[str, ...], ...]) -> l
             -hinted,
             tier,
             number + before,
-            not graph.has_kinds(synset),
             before,
         )
         reason = f"sense {number} of {lemma.replace('_', ' ')}: {TIERS[tier]}"

@@ -90,10 +90,6 @@ class NounGraph(LabelGraph):
         """The gloss without its examples."""
         return re.split(r';\s*"', self.glosses[synset], maxsplit=1)[0]
 
-    def has_kinds(self, synset: int) -> bool:
-        """Whether another synset lies below this one."""
-        return synset in self._inner
-
     def lemmas(self, synset: int) -> list[str]:
         """The lemmas of a synset as WordNet writes them (`Norfolk_terrier`)."""
         return self._lemmas[synset].split(" ")
@@ -156,10 +152,6 @@ class NounGraph(LabelGraph):
         return (
             [name for name in self._by_sort_name if name[:2] == folded[:2]] if "." in folded else []
         )
-
-    @cached_property
-    def _inner(self) -> frozenset[int]:
-        return frozenset(parent for parents in self.parents for parent in parents)
 
     @cached_property
     def _by_sort_name(self) -> dict[str, int]:

@@ -59,8 +59,3 @@ def reordered(parent: Sequence[int], order: Sequence[int]) -> list[int]:
     for new, old in enumerate(order):
         place[old] = new
     return [place[parent[old]] for old in order]
-
-
-def short(text: str) -> str:
-    """A text as a message shows it: quoted, and cut where it is long."""
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")

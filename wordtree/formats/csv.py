@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from wordtree.errors import UserError
-from wordtree.formats.checked import FLAGS, make_tree, short
+from wordtree.formats.checked import FLAGS, make_tree
 from wordtree.formats.text import read_lines, write_text
 from wordtree.tree import WordTree
+from wordtree.wording import short
 
 COLUMNS = ("key", "parent", "name", "labelled")
 # OWASP's list for CSV injection, full-width signs included, and the mark itself.

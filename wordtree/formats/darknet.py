@@ -18,6 +18,7 @@ from wordtree.errors import UserError
 from wordtree.formats.checked import make_tree
 from wordtree.formats.text import read_lines, write_text
 from wordtree.tree import WordTree
+from wordtree.wording import short
 
 _NUMBER = frozenset("-0123456789")
 
@@ -35,7 +36,7 @@ def read_darknet(path: Path) -> WordTree:
         for at, label in enumerate(_aligned(labels, len(keys), path)):
             if label != keys[at] and label.strip() != keys[at]:
                 raise UserError(
-                    f"{labels}, line {at + 1}: {_short(label)} stands where {path.name} has "
+                    f"{labels}, line {at + 1}: {short(label)} stands where {path.name} has "
                     f"{keys[at]!r}; they must agree line by line"
                 )
     if named.exists():
@@ -70,7 +71,7 @@ def _refuse_line(path: Path, lines: list[str]) -> NoReturn:
     """UserError for the first line that is no row, found by a look at each."""
     at = next(at for at, line in enumerate(lines) if not _is_row(line.split()))
     raise UserError(
-        f"{path}, line {at + 1}: {_short(lines[at])} is not a key and one whole number >= -1 (the "
+        f"{path}, line {at + 1}: {short(lines[at])} is not a key and one whole number >= -1 (the "
         f"parent's line counted from 0, -1: at the top)"
     )
 
@@ -96,7 +97,7 @@ def write_darknet(tree: WordTree, path: Path) -> None:
     for key, name in zip(tree.keys, tree.names, strict=True):
         if not name.strip() or any(mark in name for mark in "\r\n\0") or name[0] == "\ufeff":
             raise UserError(
-                f"{path.with_suffix('.names')}: the name {_short(name)} of {key} is empty or has "
+                f"{path.with_suffix('.names')}: the name {short(name)} of {key} is empty or has "
                 f"a line break, which a .names file cannot hold; write .json"
             )
     rows = zip(tree.keys, tree.parent.tolist(), strict=True)
@@ -113,7 +114,7 @@ def read_map(path: Path) -> NDArray[np.int64]:
         number = _whole_number(line.strip())
         if number is None or not 0 <= number < 2**31:
             raise UserError(
-                f"{path}, line {at + 1}: {_short(line)} is not one whole number >= 0 (a node's "
+                f"{path}, line {at + 1}: {short(line)} is not one whole number >= 0 (a node's "
                 f"line in the tree, counted from 0)"
             )
         nodes[at] = number
@@ -147,7 +148,3 @@ def _whole_number(text: str) -> int | None:
         return int(text)
     except ValueError:
         return None
-
-
-def _short(line: str) -> str:
-    return repr(line if len(line) <= 60 else f"{line[:57]}...")

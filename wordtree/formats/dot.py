@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from wordtree.errors import UserError
-from wordtree.formats.checked import short
 from wordtree.formats.text import write_text
 from wordtree.tree import WordTree
+from wordtree.wording import short
 
 _LINE_BREAK = re.compile("\r\n|\r|\n")
 

@@ -17,10 +17,11 @@ from xml.parsers import expat
 import numpy as np
 
 from wordtree.errors import UserError
-from wordtree.formats.checked import FLAGS, breadth_first, make_tree, reordered, short
+from wordtree.formats.checked import FLAGS, breadth_first, make_tree, reordered
 from wordtree.formats.text import read_text, write_text
 from wordtree.laws import find_fault
 from wordtree.tree import WordTree
+from wordtree.wording import short
 
 _FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # XML 1.0, section 2.2
 

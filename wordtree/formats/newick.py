@@ -18,9 +18,10 @@ from urllib.parse import unquote
 import numpy as np
 
 from wordtree.errors import UserError
-from wordtree.formats.checked import FLAGS, breadth_first, make_tree, reordered, short
+from wordtree.formats.checked import FLAGS, breadth_first, make_tree, reordered
 from wordtree.formats.text import read_text, write_text
 from wordtree.tree import WordTree
+from wordtree.wording import short
 
 _TOKEN = re.compile(
     r"""(?P<blank>\s+) | (?P<comment>\[[^]]*+]) | (?P<quoted>'(?:[^']++|'')*+')

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from wordtree.errors import UserError
+from wordtree.wording import short
 
 
 def read_text(path: Path) -> str:
@@ -45,16 +46,12 @@ def read_lines(path: Path, *, cut: bool = False) -> list[str]:
     lines = text.split("\n")
     if cut and lines[-1].strip():
         raise UserError(
-            f"{path}, line {len(lines)}: the last line {_short(lines[-1])} has no line end, so the "
+            f"{path}, line {len(lines)}: the last line {short(lines[-1])} has no line end, so the "
             f"file may be cut; if it is whole, end it with an empty line"
         )
     while not lines[-1].strip():
         lines.pop()
     return lines
-
-
-def _short(line: str) -> str:
-    return repr(line if len(line) <= 60 else f"{line[:57]}...")
 
 
 def write_text(path: Path, text: str) -> None:
