@@ -75,7 +75,10 @@ class LabelMap:
         try:
             members = tree.index((target,) if isinstance(target, str) else target)
         except UserError as error:
-            raise UserError(f"{where}: {error}; build the tree with this map") from None
+            raise UserError(
+                f"{where}: {error}; build the tree with this map, or "
+                f"let wordtree-inspect remap say what stands in"
+            ) from None
         node = int(members[0])
         for other in members[1:]:
             node = int(tree.lca(node, other)) if node >= 0 else -1
@@ -215,8 +218,8 @@ class LabelMap:
         for name in found:
             if not _WNID.fullmatch(name):
                 raise UserError(
-                    f"{path / name} is not named by a wnid (such as n02094433); rename it, or give "
-                    f"a label map for these folders"
+                    f"{path / name} is not named by a wnid (such as n02094433); rename it, or let "
+                    f"wordtree-suggest write a label map of these folders"
                 )
         return cls(Path(folder).resolve().name, {name: name for name in found})
 

@@ -47,6 +47,12 @@ def test_terminals_of_the_flat_classifier_are_its_softmax(trees, data):
     torch.testing.assert_close(terminals, expected, atol=1e-5, rtol=0)
 
 
+def test_rounding_makes_no_terminal_negative(small_tables):
+    logits = torch.randn(2000, 10, generator=torch.Generator().manual_seed(7))
+    log_p = make_classifier("siblings", small_tables).log_p(logits)
+    assert torch.all(terminal_probability(log_p, small_tables) >= 0)
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_leaves_of_the_sibling_softmax_are_a_distribution(trees, data):

@@ -214,6 +214,21 @@ def test_darknets_class_delta_vector(small_tables):
     torch.testing.assert_close(classifier.log_p(p.log()).exp()[0], absolute)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_half_precision_is_taken_and_float32_computed(small_tables, dtype, autocast):
+    logits = torch.randn(3, 10, generator=torch.Generator().manual_seed(8)).to(dtype)
+    expected = sibling_log_softmax(logits.float(), small_tables)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        whole = sibling_log_softmax(logits, small_tables)
+        given = sibling_log_softmax(logits, small_tables, torch.arange(10))
+        sums = path_sums(whole, small_tables)
+    assert whole.dtype == given.dtype == sums.dtype == torch.float32
+    assert torch.equal(whole, expected)
+    torch.testing.assert_close(given, expected, atol=1e-6, rtol=1e-6)
+    assert torch.equal(sums, path_sums(expected, small_tables))
+
+
 @pytest.mark.parametrize("name", ["siblings", "flat"])
 def test_autocast_changes_nothing(small_tables, name):
     classifier = make_classifier(name, small_tables)
