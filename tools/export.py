@@ -40,8 +40,9 @@ def parser() -> argparse.ArgumentParser:
         "coco": ("F", "a COCO JSON file"),
         "map": (
             "F",
-            "label map: a YAML file or a packaged name (coco80, voc20, ilsvrc1000, det200); for "
-            "the COCO files (coco80), or a data set of its own; with a tree also darknet's .map",
+            "label map: a YAML file or a packaged name (coco80, voc20, ilsvrc1000, det200); the "
+            "first belong to the COCO files in their order (coco80 where none is given), others "
+            "are data sets of their own; with a tree also darknet's .map",
         ),
         "imagenet": ("DIR", "a folder of folders named by wnid"),
         "lvis": ("F", "an LVIS JSON file, whose categories carry synsets"),
@@ -92,7 +93,8 @@ def export(arguments: Any) -> None:
     unknown = [word for word in formats if word not in ENDINGS]
     if unknown or not formats:
         raise UserError(
-            f"--format has no {unknown[0] if unknown else 'value'!r}; there is {', '.join(ENDINGS)}"
+            f"--format has no {repr(unknown[0]) if unknown else 'value'}; there is "
+            f"{', '.join(ENDINGS)}"
         )
     options = {name: getattr(arguments, name) for name in BUILD_OPTIONS}
     images: Mapping[str, int] = {}
@@ -116,9 +118,14 @@ def export(arguments: Any) -> None:
     if arguments.prune:
         tree = tree.prune(read_labels(Path(arguments.prune)))
     if not len(tree):
-        raise UserError(f"{arguments.prune} leaves nothing of the tree; keep at least one node")
+        raise UserError(
+            f"{arguments.prune} leaves nothing of the tree; keep at least one node"
+            if arguments.prune and len(whole)
+            else "the data sets have no label at all (every category is null?); give one a key"
+        )
     if tree is not whole:
         maps = [_following(label_map, whole, tree) for label_map in maps]
+        tree = _with_labels(tree, maps)
     print(tree)
     _write(tree, maps, images, formats, Path(arguments.out))
 
@@ -132,10 +139,19 @@ def _following(label_map: LabelMap, whole: WordTree, part: WordTree) -> LabelMap
             for key, up in zip(whole.keys, above, strict=True)
         }
     )
-    followed, stand_ins = remap(label_map, part, graph)
+    followed, stand_ins = remap(label_map.with_keys_of(whole), part, graph)
     if stand_ins:
         print(f"{label_map.dataset}, whose nodes were cut:\n{stand_ins_table(stand_ins, part)}")
     return followed
+
+
+def _with_labels(tree: WordTree, maps: list[LabelMap]) -> WordTree:
+    """The tree in which what a map has come to point to is labelled."""
+    labelled = tree.labelled.copy()
+    for label_map in maps:
+        nodes = label_map.nodes(tree)
+        labelled[nodes[nodes >= 0]] = True
+    return WordTree(tree.keys, tree.parent, tree.names, labelled)
 
 
 def _write_report(report: BuildReport, file: Path) -> None:

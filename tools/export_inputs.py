@@ -20,7 +20,10 @@ from wordtree.tree import WordTree
 
 # From old node numbers to new ones; the second argument is the file's name, for messages.
 Moved = Callable[[NDArray[np.int64], str], NDArray[np.int64]]
-DATA_SETS = ("coco", "imagenet", "lvis", "names", "labels", "csv", "open_images")
+DATA_SETS = (
+    *("coco", "imagenet", "lvis", "names", "labels"),
+    *("csv", "open_images", "descriptions"),
+)
 
 
 @dataclass
@@ -76,20 +79,25 @@ def _hierarchy(arguments: Any) -> LabelGraph | None:
 
 
 def _coco_maps(files: Sequence[str], maps: Sequence[str]) -> Iterable[LabelMap]:
-    """A map for each COCO file; without COCO files the maps stand for themselves."""
-    if not files:
-        return [LabelMap.load(name) for name in maps]
-    names = maps or ["coco80"]
-    if len(names) not in (1, len(files)):
+    """A map for each COCO file; maps beyond those stand for themselves."""
+    names = [*maps] or ["coco80"] * bool(files)
+    if 1 < len(names) < len(files):
         raise UserError(
             f"--map was given {len(names)} times and --coco {len(files)} times; give one map for "
             f"all COCO files or one for each, in their order"
         )
-    paired = names * len(files) if len(names) == 1 else names
-    return [
-        LabelMap.load(name).select((row.name for row in read_categories(file)), source=file)
-        for file, name in zip(files, paired, strict=True)
-    ]
+    paired = names * len(files) if len(names) == 1 and files else names
+    found = []
+    for file, name in zip(files, paired, strict=False):
+        categories = [row.name for row in read_categories(file)]
+        twice = [name for name in categories if categories.count(name) > 1]
+        if twice:
+            raise UserError(
+                f"{file}: two categories are named {twice[0]!r}, so a map cannot tell them apart; "
+                f"rename one"
+            )
+        found.append(LabelMap.load(name).select(categories, source=file))
+    return [*found, *map(LabelMap.load, paired[len(files) :])]
 
 
 def _image_folder(folder: str) -> tuple[LabelMap, dict[str, int]]:
@@ -139,6 +147,14 @@ def _merged(maps: Iterable[LabelMap]) -> list[LabelMap]:
     unique: dict[str, LabelMap] = {}
     for found in maps:
         known = unique.get(found.dataset)
+        both = known.targets.keys() & found.targets.keys() if known else set()
+        other = [name for name in found.targets if name in both and known
+                 and known.targets[name] != found.targets[name]]  # fmt: skip
+        if other:
+            raise UserError(
+                f"two maps of the data set {found.dataset} have another key each for {other[0]!r}; "
+                f"give one of them another `dataset:`"
+            )
         targets = {**known.targets, **found.targets} if known else found.targets
         unique[found.dataset] = LabelMap(found.dataset, targets)
     return list(unique.values())

@@ -176,7 +176,7 @@ def _find_all(graph: LabelGraph, data_sets: Mapping[str, list[str]]) -> dict[str
                 break
     if faults:
         others = ", ".join(repr(label) for label, _ in faults[1:10])
-        raise UserError(faults[0][1] + (f"; not found either: {others}" if others else ""))
+        raise UserError(faults[0][1] + (f"; nor can these be used: {others}" if others else ""))
     return known
 
 

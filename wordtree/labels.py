@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from wordtree.errors import UserError
 from wordtree.formats.darknet import read_map, write_map
 from wordtree.formats.text import read_lines, read_text, write_text
 from wordtree.tree import WordTree
+from wordtree.wording import short
 
 PACKAGED = Path(__file__).with_name("label_maps")
 _WNID = re.compile(r"n\d{8}")
@@ -73,13 +73,14 @@ class LabelMap:
                 )
             return target
         try:
-            members = tree.index((target,) if isinstance(target, str) else target)
+            keys = (target,) if isinstance(target, str) else target
+            members = [_index(tree, key) for key in keys]
         except UserError as error:
             raise UserError(
                 f"{where}: {error}; build the tree with this map, or "
                 f"let wordtree-inspect remap say what stands in"
             ) from None
-        node = int(members[0])
+        node = members[0]
         for other in members[1:]:
             node = int(tree.lca(node, other)) if node >= 0 else -1
         if node < 0:
@@ -88,6 +89,18 @@ class LabelMap:
                 f"in the tree; choose one of them, or null"
             )
         return node
+
+    def with_keys_of(self, tree: WordTree) -> LabelMap:
+        """The same map with the tree's keys for names, and without node numbers."""
+        targets: dict[str, Target] = {}
+        for category, target in self.targets.items():
+            if isinstance(target, tuple):
+                targets[category] = tuple(tree.keys[_index(tree, key)] for key in target)
+            elif target is None:
+                targets[category] = None
+            else:
+                targets[category] = tree.keys[self._node(tree, category, target)]
+        return LabelMap(self.dataset, targets)
 
     def select(self, categories: Iterable[str], *, source: str = "") -> LabelMap:
         """The map of these categories alone, in their order; UserError for an unknown one."""
@@ -123,8 +136,12 @@ class LabelMap:
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise UserError(f"{path}, line {line}: {error.problem or 'not YAML'}") from None
-        except (yaml.YAMLError, RecursionError) as error:
-            raise UserError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
+        except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError) as error:
+            # PyYAML lets dates and numbers that are none out as Python's own errors.
+            reason = (str(error).splitlines() or ["damaged"])[0]
+            raise UserError(
+                f"{path}: not YAML that can be read ({reason}); put names in quotes"
+            ) from None
         return cls._checked(path, content)
 
     @classmethod
@@ -167,7 +184,10 @@ class LabelMap:
             else:
                 value = f"[{', '.join(map(_scalar, target))}]"
             comment = " ".join((comments or {}).get(category, "").split())
-            lines.append(f"  {_scalar(category)}: {value}" + (f"  # {comment}" if comment else ""))
+            name = _scalar(category)
+            # YAML reads a key of over 1,024 characters only where it is announced.
+            name = name if len(name) < 1000 else f"? {name}\n  "
+            lines.append(f"  {name}: {value}" + (f"  # {comment}" if comment else ""))
         write_text(Path(path), "\n".join(lines) + "\n")
 
     @classmethod
@@ -221,7 +241,9 @@ class LabelMap:
                     f"{path / name} is not named by a wnid (such as n02094433); rename it, or let "
                     f"wordtree-suggest write a label map of these folders"
                 )
-        return cls(Path(folder).resolve().name, {name: name for name in found})
+        whole = Path(folder).resolve()
+        dataset = whole.parent.name if whole.name == "train" else whole.name
+        return cls(dataset or whole.name, {name: name for name in found})
 
     @classmethod
     def from_keys(cls, dataset: str, keys: Sequence[str]) -> LabelMap:
@@ -242,7 +264,37 @@ def _scalar(text: str) -> str:
     plain = re.fullmatch(r"[A-Za-z0-9][\w.() -]*", text) and text == text.strip()
     if plain and yaml.safe_load(text) == text:
         return text
-    return json.dumps(text, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{short(text)} is a name that UTF-8 cannot write; correct it") from None
+    return '"' + "".join(map(_quoted, text)) + '"'
+
+
+def _quoted(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return f"\\U{ord(character):08x}"
+
+
+def _index(tree: WordTree, key: str) -> int:
+    """The node of a key or unique name, else of the one noun that a synset name or word means."""
+    try:
+        return tree.index(key)
+    except UserError:
+        from wordtree.suggest import resolve
+        from wordtree.wordnet import NounGraph
+
+        nouns = NounGraph.embedded()
+        try:
+            found = nouns.keys[resolve(nouns, key)]
+        except UserError:
+            found = ""
+        if found not in tree:
+            raise
+        return tree.index(found)
 
 
 class _StrictLoader(yaml.SafeLoader):

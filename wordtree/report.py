@@ -159,7 +159,7 @@ class BuildReport:
         lines.append(f"{len(found):,} {title}:")
         lines += [f"  {entry}" for entry in found[:shown]]
         if len(found) > shown:
-            lines.append(f"  ... and {len(found) - shown:,} more (all are in the report file)")
+            lines.append(f"  ... and {len(found) - shown:,} more (--report FILE has all)")
 
     def __str__(self) -> str:
         return self.table()

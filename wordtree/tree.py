@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,9 @@ def _frozen(values: ArrayLike, dtype: Any) -> NDArray[Any]:
     array = np.array(values, dtype)
     array.flags.writeable = False
     return array
+
+
+_WNID = re.compile(r"n\d{8}")
 
 
 class WordTree:
@@ -294,7 +298,9 @@ class WordTree:
                 f"{len(named)} nodes are named {key!r}; say which by its key: {keys}"
                 + (", ..." if len(named) > 8 else "")
             )
-        close = difflib.get_close_matches(key, [*self._indices_of_name, *self.keys], n=3)
+        # Numbers are all alike, and a million names take ten seconds to look through.
+        words = [] if _WNID.fullmatch(key) or len(self) > 50_000 else [*self._indices_of_name]
+        close = difflib.get_close_matches(key, words, n=3)
         hint = f"; near to it are {', '.join(close)}" if close else ""
         raise UserError(f"no node of this tree has the key or the name {key!r}{hint}")
 

@@ -331,7 +331,7 @@ def test_impossible_options_are_refused(options: dict[str, str], message: str) -
 
 
 def test_unknown_labels_are_named_together() -> None:
-    with pytest.raises(UserError, match=r"n99999999.*not found either: 'n99999998'"):
+    with pytest.raises(UserError, match=r"n99999999.*nor can these be used: 'n99999998'"):
         build(["n99999999", "n02084071", "n99999998"])
     with pytest.raises(UserError, match="not one text"):
         build("n02084071")

@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -241,6 +242,82 @@ def test_a_broken_darknet_tree_is_mended_with_its_names_and_maps(
     assert [mended.names[node] for node in nodes] == ["Dog", "Tool", "Cat"]
 
 
+def written(folder: Path, dataset: str) -> list[str]:
+    """The names of the nodes that a written darknet map points to."""
+    tree = WordTree.load(folder / "wordtree.json")
+    return [tree.names[int(line)] for line in (folder / f"{dataset}.map").read_text().split()]
+
+
+def test_a_category_that_is_one_of_several_is_not_taken_for_the_one_that_is_left(
+    export: Callable[..., int], tmp_path: Path, capsys: Captured
+) -> None:
+    (tmp_path / "pets.yaml").write_text(
+        "dataset: pets\nmap: {pet: [n02084071, n02121808], dog: n02084071}\n"
+    )
+    words = ("--map", tmp_path / "pets.yaml", "--subtree", "dog", "--out", tmp_path / "out")
+    assert export(*words) == 0
+    said = capsys.readouterr().out
+    assert "pets.map is not written: 1 of its categories have no node ('pet' first)" in said
+
+
+def test_a_map_may_name_synsets_and_what_it_falls_back_to_is_labelled(
+    export: Callable[..., int], tmp_path: Path
+) -> None:
+    (tmp_path / "m.yaml").write_text("dataset: m\nmap: {a: dog.n.01, b: banjo, c: n02121808}\n")
+    assert export("--map", tmp_path / "m.yaml", "--out", tmp_path / "out") == 0
+    assert written(tmp_path / "out", "m") == ["dog", "banjo", "domestic cat"]
+    (tmp_path / "cut.txt").write_text("n02084071\n")
+    words = ("--map", tmp_path / "m.yaml", "--prune", tmp_path / "cut.txt")
+    assert export(*words, "--out", tmp_path / "cut") == 0
+    assert written(tmp_path / "cut", "m")[0] == "domestic animal"
+    assert WordTree.load(tmp_path / "cut/wordtree.json")["domestic animal"].labelled
+
+
+def test_coco_and_other_maps_mix_and_what_cannot_be_told_apart_is_refused(
+    export: Callable[..., int], coco_file: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    words = ("--coco", coco_file, "--map", "coco80", "--map", "voc20", "--out", tmp_path / "out")
+    assert export(*words) == 0
+    assert len(written(tmp_path / "out", "coco80")) == 3
+    assert len(written(tmp_path / "out", "voc20")) == 20
+    for name, key in (("x", "n02084071"), ("y", "n02121808")):
+        (tmp_path / f"{name}.yaml").write_text(f"dataset: same\nmap: {{pet: {key}}}\n")
+    both = ("--map", tmp_path / "x.yaml", "--map", tmp_path / "y.yaml", "--out", tmp_path / "no")
+    assert export(*both) == 2
+    assert "two maps of the data set same have another key each for 'pet'" in (
+        capsys.readouterr().err
+    )
+    rows = [{"id": 1, "name": "dog"}, {"id": 2, "name": "dog"}]
+    coco_file.write_text(json.dumps({"categories": rows}))
+    assert export("--coco", coco_file, "--out", tmp_path / "no") == 2
+    assert "two categories are named 'dog'" in capsys.readouterr().err
+
+
+def test_folders_named_train_are_called_by_what_holds_them(
+    export: Callable[..., int], tmp_path: Path
+) -> None:
+    for name, wnid in (("a", "n02094433"), ("b", "n02123045")):
+        (tmp_path / name / "train" / wnid).mkdir(parents=True)
+    words = [word for name in "ab" for word in ("--imagenet", tmp_path / name / "train")]
+    assert export(*words, "--out", tmp_path / "out") == 0
+    assert written(tmp_path / "out", "a") == ["Yorkshire terrier"]
+    assert written(tmp_path / "out", "b") == ["tabby"]
+
+
+def test_maps_follow_a_long_chain_within_seconds(
+    export: Callable[..., int], tmp_path: Path
+) -> None:
+    count = 20_000
+    (tmp_path / "c.tree").write_text("".join(f"k{at} {at - 1}\n" for at in range(count)))
+    (tmp_path / "m.map").write_text(f"{count - 1}\n")
+    (tmp_path / "cut.txt").write_text("k10000\n")
+    begin = time.perf_counter()
+    words = ("--tree", tmp_path / "c.tree", "--map", tmp_path / "m.map")
+    assert export(*words, "--prune", tmp_path / "cut.txt", "--out", tmp_path / "out") == 0
+    assert time.perf_counter() - begin < 20
+    assert written(tmp_path / "out", "m") == ["k9999"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -261,8 +338,8 @@ def test_a_broken_darknet_tree_is_mended_with_its_names_and_maps(
         (["--csv", "x", "--open-images", "x", "--out", "x"], "two hierarchies"),
         (["--descriptions", "x", "--out", "x"], "belongs to --open-images"),
         (
-            ["--coco", "a", "--coco", "b", "--map", "c", "--map", "d", "--map", "e", "--out", "x"],
-            "--map was given 3 times and --coco 2",
+            ["--coco", "a", "--coco", "b", "--coco", "c", "--map", "d", "--map", "e", "--out", "x"],
+            "--map was given 2 times and --coco 3",
         ),
         (
             ["--tree", "two.tree", "--map", "high.map", "--out", "x"],

@@ -114,3 +114,31 @@ def test_folders_named_by_wnid_are_a_map(tmp_path: Path) -> None:
         LabelMap.from_folders(tmp_path / "empty")
     with pytest.raises(UserError, match="cannot be read"):
         LabelMap.from_folders(tmp_path / "none")
+
+
+@pytest.mark.parametrize("value", ["2020-13-45", "!!int q", "!!float q", "!!timestamp z"])
+def test_what_yaml_takes_for_a_broken_date_or_number_is_one_sentence(
+    value: str, tmp_path: Path
+) -> None:
+    (tmp_path / "m.yaml").write_text(f"dataset: a\nmap:\n  x: {value}\n")
+    with pytest.raises(UserError, match="not YAML that can be read"):
+        LabelMap.load(tmp_path / "m.yaml")
+
+
+def test_any_name_that_a_file_can_hold_goes_round(tmp_path: Path) -> None:
+    names = [
+        "x" * 10_000,
+        "a\x7fb",
+        "a\x85b",
+        "a\u2028b",
+        "a\nb",
+        '"\\',
+        "\U0001f600\x01",
+        "no",
+        "12",
+    ]
+    label_map = LabelMap("m", dict.fromkeys(names, "n02084071") | {"list": ("a b", "c")})
+    label_map.save(tmp_path / "m.yaml")
+    assert LabelMap.load(tmp_path / "m.yaml") == label_map
+    with pytest.raises(UserError, match="UTF-8 cannot write"):
+        LabelMap("m", {"\ud800": "n02084071"}).save(tmp_path / "n.yaml")

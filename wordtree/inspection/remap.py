@@ -68,6 +68,8 @@ def remap(
         missing = {key: climb.stand_in(category, key) for key in wanted if key not in known}
         keys = [missing[key].key if key in missing else key for key in wanted]
         new = tuple(dict.fromkeys(key for key in keys if key is not None))
+        # One of several kinds that the tree lacks whole: those that are left are not the category.
+        new = new if all(key is not None for key in keys) else ()
         if len(new) > 1 and _common(tree, new) < 0:
             reason = f"{', '.join(new)} have no common ancestor in the tree"
             missing = {key: climb.nothing(category, key, reason) for key in wanted}
@@ -137,7 +139,7 @@ class _Climb:
             yield level
             above = dict.fromkeys(up for at in level for up in self.graph.parents[at])
             level = [at for at in above if at not in seen]
-            seen |= above.keys()
+            seen.update(above)
 
     def stand_in(self, category: str, wanted: str) -> StandIn:
         try:
