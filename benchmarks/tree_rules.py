@@ -9,11 +9,10 @@ all 9,418 nodes and at least 9,412 parents for darknet9k.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from pathlib import Path
 from typing import Any
+
+from darknet_lists import darknet_folder
 
 from wordtree import WordTree, build
 from wordtree.wordnet import NounGraph
@@ -71,14 +70,7 @@ def agreement(ours: WordTree, theirs: WordTree) -> tuple[int, int, list[str]]:
 
 def main() -> int:
     """Prints the tables; 1 where a bar is missed."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--darknet", help="folder of 9k.tree and imagenet.labels.list")
-    given = options.parse_args().darknet
-    folder = Path(given or Path(os.environ.get("WORDTREE_DATA", "datasets")) / "darknet")
-    if not (folder / "9k.tree").exists():
-        options.error(f"there is no 9k.tree in {folder}; give --darknet or set WORDTREE_DATA")
+    folder = darknet_folder(__doc__)
     imagenet = (folder / "imagenet.labels.list").read_text().split()
     missed = []
 

@@ -8,7 +8,6 @@ memory is the process's, Python and numpy included. Exits with 1 where a bar is 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -17,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+
+from darknet_lists import darknet_folder
 
 ROUNDS = 5
 # What a child process does between the clock's two readings; `file` is its argument.
@@ -59,14 +60,7 @@ def measure(task: str, file: Path) -> tuple[float, float]:
 
 def main() -> int:
     """Prints a table of Markdown; 1 where a bar is missed."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--darknet", help="folder of 9k.tree and imagenet.labels.list")
-    given = options.parse_args().darknet
-    folder = Path(given or Path(os.environ.get("WORDTREE_DATA", "datasets")) / "darknet")
-    if not (folder / "9k.tree").exists():
-        options.error(f"there is no 9k.tree in {folder}; give --darknet or set WORDTREE_DATA")
+    folder = darknet_folder(__doc__)
 
     from wordtree import WordTree
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,25 @@ def darknet_files() -> Path:
 def imagenet_labels(darknet_files: Path) -> list[str]:
     """The 21,842 wnids of ImageNet; the first 1,000 are ILSVRC-2012."""
     return (darknet_files / "imagenet.labels.list").read_text().split()
+
+
+@pytest.fixture(scope="session")
+def said_under_hash_seeds() -> Callable[[str], set[str]]:
+    """What a program prints under two hash seeds: one text, if it does not hang on them."""
+
+    def run(code: str) -> set[str]:
+        return {
+            subprocess.run(
+                [sys.executable, "-c", code],
+                env={**os.environ, "PYTHONHASHSEED": seed},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for seed in ("1", "2")
+        }
+
+    return run
 
 
 @pytest.fixture(scope="session")
