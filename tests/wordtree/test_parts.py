@@ -10,17 +10,6 @@ from hypothesis import given, settings
 from wordtree import UserError, WordTree
 
 
-@st.composite
-def forests(draw: st.DrawFn) -> WordTree:
-    parent = [-1] * draw(st.integers(1, 3))
-    at = 0
-    while at < len(parent) and len(parent) < 25:
-        parent += [at] * draw(st.integers(0, 3))
-        at += 1
-    flags = draw(st.lists(st.booleans(), min_size=len(parent), max_size=len(parent)))
-    return WordTree([f"k{at}" for at in range(len(parent))], parent, labelled=flags)
-
-
 def slowly_pruned(tree: WordTree, cut: set[int]) -> set[str]:
     kept = {at for at in range(len(tree)) if not cut & set(tree.path(at).tolist())}
     while True:
@@ -36,11 +25,12 @@ def slowly_pruned(tree: WordTree, cut: set[int]) -> set[str]:
         kept -= bare
 
 
-@given(forests(), st.data())
+@given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_pruning_cuts_whole_branches_and_what_then_holds_nothing(
-    tree: WordTree, data: st.DataObject
+    trees: st.SearchStrategy[WordTree], data: st.DataObject
 ) -> None:
+    tree = data.draw(trees)
     cut = data.draw(st.sets(st.integers(0, len(tree) - 1), max_size=4))
     pruned = tree.prune([tree.keys[at] for at in cut])
     assert set(pruned.keys) == slowly_pruned(tree, cut)
@@ -96,9 +86,12 @@ def read(html: str) -> _Reader:
     return reader
 
 
-@given(forests())
+@given(st.data())
 @settings(max_examples=30, deadline=None)
-def test_a_notebook_shows_every_node_of_a_small_tree(tree: WordTree) -> None:
+def test_a_notebook_shows_every_node_of_a_small_tree(
+    trees: st.SearchStrategy[WordTree], data: st.DataObject
+) -> None:
+    tree = data.draw(trees)
     text = read(tree._repr_html_()).text
     assert all(key in text for key in tree.keys)
 
