@@ -6,6 +6,9 @@ Boxes are xyxy in pixels of the photo they belong to. One rule each:
   swapped corners     set right
   outside the photo   clipped where at least a tenth of the box lies inside, else dropped
   under one pixel     dropped (after clipping; this holds boxes without an area, too)
+
+A file whose boxes are all fractions is refused as a whole (`all_fractions`): one by one they would
+only be dropped for being small.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ MIN_INSIDE = 0.1
 MIN_SIDE = 1.0
 # Corners that stand out by less were rounded, not misplaced; they are clipped without a word.
 ROUNDING = 1.0
+# What a photo may have at most where nobody says its size: JPEG ends at 65,535, PNG in memory.
+MAX_SIDE = 1e6
 
 
 class SaneBoxes(NamedTuple):
@@ -34,21 +39,33 @@ class SaneBoxes(NamedTuple):
     faults: dict[str, NDArray[np.bool_]]
 
 
-def sane_boxes(boxes: ArrayLike, size: ArrayLike) -> SaneBoxes:
-    """Boxes (n, 4) xyxy of photos of `size` (height, width), one or (n, 2), made sane."""
+def sane_boxes(
+    boxes: ArrayLike,
+    size: ArrayLike,
+    *,
+    min_side: float = MIN_SIDE,
+    rounding: float = ROUNDING,
+) -> SaneBoxes:
+    """Boxes (n, 4) xyxy of photos of `size` (height, width), one or (n, 2), made sane.
+
+    size: 0 where it is not known. min_side: what counts as a pixel, and rounding: what is clipped
+    without a word, for boxes in another unit than pixels (the unit of `size` then, too).
+    """
     given = np.asarray(boxes, np.float64).reshape(-1, 4)
-    height, width = np.broadcast_to(np.asarray(size, np.float64), (len(given), 2)).T
+    stated = np.broadcast_to(np.asarray(size, np.float64), (len(given), 2))
+    height, width = np.where(stated > 0, stated, MAX_SIDE).T
     finite = np.isfinite(given).all(1)
     given = np.where(finite[:, None], given, 0.0)
     low, high = np.minimum(given[:, :2], given[:, 2:]), np.maximum(given[:, :2], given[:, 2:])
     swapped = (given[:, :2] > given[:, 2:]).any(1)
     limit = np.stack([width, height], 1)
     inner_low, inner_high = low.clip(0, limit), high.clip(0, limit)
-    inside, area = (inner_high - inner_low).prod(1), (high - low).prod(1)
+    with np.errstate(over="ignore"):  # sides of 1e200 have an endless area, which is outside
+        inside, area = (inner_high - inner_low).prod(1), (high - low).prod(1)
     outside = finite & (inside < MIN_INSIDE * area)
-    moved = (np.abs(inner_low - low) > ROUNDING) | (np.abs(inner_high - high) > ROUNDING)
+    moved = (np.abs(inner_low - low) > rounding) | (np.abs(inner_high - high) > rounding)
     # float32 rounding of a side of exactly one pixel far from the origin must not drop it.
-    small = finite & ~outside & ((inner_high - inner_low) < MIN_SIDE - 1e-3).any(1)
+    small = finite & ~outside & ((inner_high - inner_low) < 0.999 * min_side).any(1)
     kept = finite & ~outside & ~small
     return SaneBoxes(
         np.concatenate([inner_low, inner_high], 1)[kept].astype(np.float32),
@@ -61,3 +78,17 @@ def sane_boxes(boxes: ArrayLike, size: ArrayLike) -> SaneBoxes:
             "under one pixel: dropped": small,
         },
     )
+
+
+def all_fractions(boxes: ArrayLike, sizes: ArrayLike) -> bool:
+    """Whether boxes (n, 4) that should be pixels can only be fractions of their photos.
+
+    So it is where no number of any box exceeds 1, as long as some photo is larger than 2 pixels
+    or does not say its size (0). sizes: (m, 2), of all photos.
+    """
+    given = np.asarray(boxes, np.float64).reshape(-1, 4)
+    finite = given[np.isfinite(given).all(1)]
+    if not len(finite) or not 0 < np.abs(finite).max() <= 1:
+        return False
+    stated = np.asarray(sizes).reshape(-1, 2)
+    return bool(len(stated) == 0 or (stated > 2).any() or (stated <= 0).any())

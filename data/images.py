@@ -10,13 +10,13 @@ decoder would fill the rest with grey. Files are read, never written.
 from __future__ import annotations
 
 import io
+import os
+import stat
 import warnings
-from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 
-import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -26,6 +26,8 @@ Pixels = NDArray[np.uint8]
 GREY = 127
 # 178,956,970, where PIL too refuses by default: half a GiB as RGB.
 MAX_PIXELS = (1 << 29) // 3
+# What so many pixels take where nothing is compressed, with 16 bits and alpha.
+MAX_BYTES = 8 * MAX_PIXELS
 # Formats with a decoder that is safe to run on a stranger's file (EPS, for one, is a program).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 # Endings by which a folder listing tells photos from other files.
@@ -33,7 +35,8 @@ PHOTO_ENDINGS = frozenset(
     [".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"]
 )
 _ORIENTATION = 0x0112  # EXIF's tag
-_END_OF_JPEG = b"\xff\xd9"
+# What libjpeg says before it fills what is missing with grey, or goes on with wrong pixels.
+_DAMAGE = ("premature end", "bad huffman code", "found marker")
 
 
 class BrokenPhoto(Exception):
@@ -71,20 +74,24 @@ def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS)
                 warnings.simplefilter("ignore")
                 pixels = _to_rgb(image)
     # Damaged files raise nearly anything from inside a decoder: OSError, SyntaxError, ValueError,
-    # EOFError, struct.error, zlib.error, IndexError, MemoryError, cv2.error.
+    # EOFError, struct.error, zlib.error, IndexError, MemoryError.
     except Exception as error:
         raise BrokenPhoto(name, _reason(error)) from error
     return _upright(pixels, orientation)
 
 
 def _read(path: str | Path) -> bytes:
-    file = Path(path)
     try:
-        data = file.read_bytes()
-    except OSError as error:
-        if file.is_symlink() and not file.exists():
+        known = os.stat(path)
+        if not stat.S_ISREG(known.st_mode) and not stat.S_ISDIR(known.st_mode):
+            raise BrokenPhoto(path, "a device or a pipe, which may never end")
+        if known.st_size > MAX_BYTES:
+            raise BrokenPhoto(path, f"{known.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        if os.path.islink(path) and not os.path.exists(path):
             raise BrokenPhoto(path, "a link to a file that is not there") from error
-        raise BrokenPhoto(path, (error.strerror or str(error)).lower()) from error
+        raise BrokenPhoto(path, (getattr(error, "strerror", "") or str(error)).lower()) from error
     if not data:
         raise BrokenPhoto(path, "the file is empty")
     return data
@@ -123,36 +130,24 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-@lru_cache(maxsize=1)
-def _simplejpeg() -> ModuleType | None:
-    try:
-        import simplejpeg
-    except ImportError:
-        return None
-    return simplejpeg
-
-
 def _decode_jpeg(data: bytes, image: Image.Image) -> Pixels | None:
-    """A whole, plain JPEG by a fast decoder; None where only PIL can tell what is right.
+    """A JPEG by a decoder that hides no warning; None where only PIL can tell what is right.
 
-    simplejpeg (strict) refuses what is cut; OpenCV fills it with grey, so it is given only files
-    that reach the end mark. That mark cannot stand inside the compressed pixels, but it can end a
-    thumbnail in the header, so it is sought from the last scan's start on. Neither sees EXIF: the
-    caller turns the photo.
+    Damage is an error also where the file's end mark was put back; PIL would take that. Other
+    warnings (a few bytes too many between two parts, say) leave the pixels whole. EXIF is not
+    looked at: the caller turns the photo.
     """
-    if image.format != "JPEG" or image.mode not in ("RGB", "L"):
+    if image.format not in ("JPEG", "MPO"):
         return None
-    if data.find(_END_OF_JPEG, data.rfind(b"\xff\xda")) < 0:
+    colours = "CMYK" if image.mode == "CMYK" else "RGB"
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(data, colours)
+    except ValueError as error:
+        if any(sign in str(error).lower() for sign in _DAMAGE):
+            raise
         return None
-    fast = _simplejpeg()
-    if fast is not None:
-        try:
-            return fast.decode_jpeg(data, "RGB")
-        except ValueError:
-            return None
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    return None if pixels is None else pixels.astype(np.uint8, copy=False)
+    # Which way round inks are stored is Adobe's riddle, and PIL knows the answer.
+    return None if colours == "CMYK" else pixels
 
 
 def _to_rgb(image: Image.Image) -> Pixels:

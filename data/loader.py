@@ -7,8 +7,11 @@ which position.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import sys
-from collections.abc import Callable, Generator, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import count
 from types import TracebackType
 from typing import Any
@@ -22,8 +25,16 @@ from torch.utils.data import DataLoader, Dataset
 from data.images import BrokenPhoto
 from data.mixture import Mixture, Tile
 from data.mosaic import cells, mosaic
+from data.order import shuffled
 from data.sample import Batch, Input, Sample, collate
 from wordtree.errors import UserError
+
+# A terminal's Ctrl-C and a scheduler's SIGTERM reach the workers too, and the trainer needs them
+# until its step is done. macOS cannot say who sent a signal, Windows has none.
+FOR_THE_TRAINER = (signal.SIGTERM, signal.SIGINT)
+SHIELDED = hasattr(signal, "sigwaitinfo")
+
+_OF_SIZES = 1 << 32  # apart from the orders of photos, whose keys are numbers of sources
 
 Placed = Sample | tuple[Sample, NDArray[np.float32]]
 Place = Callable[[Sample, tuple[int, int], int], Placed]
@@ -37,6 +48,9 @@ class Stream:
         that size, or such a sample and the region in which its photo stands (float32 xyxy in
         pixels of that image, padding left out).
     size: (height, width) of the input. stride: the network's, for the cuts. jitter: see `cells`.
+    sizes, every: where sizes are given, inputs have one of them instead of `size`, a new one every
+        `every` inputs; they go round in shuffled order, so each comes equally often. A step's
+        inputs have one size where `every` is a multiple of them.
     """
 
     def __init__(
@@ -47,14 +61,33 @@ class Stream:
         size: tuple[int, int],
         stride: int,
         jitter: float = 0.4,
+        sizes: Sequence[tuple[int, int]] = (),
+        every: int = 1,
     ) -> None:
         self.mixture, self.place = mixture, place
         self.size, self.stride, self.jitter = (size[0], size[1]), stride, jitter
+        self.sizes, self.every = tuple((height, width) for height, width in sizes), every
+        if every < 1 or any(side < 1 or side % stride for pair in self.sizes for side in pair):
+            raise UserError(
+                f"input sizes {list(self.sizes)}, a new one every {every} inputs, cannot be drawn; "
+                f"give multiples of the network's stride {stride}, and 1 or more inputs"
+            )
+        for grid in mixture.grids:  # what cannot be cut is said now, not in the middle of a run
+            for each in {self.size, *self.sizes}:
+                cells(grid, each, stride=stride, rng=np.random.default_rng(0), jitter=0)
+
+    def size_at(self, position: int) -> tuple[int, int]:
+        """(height, width) of input number `position`, a function of the seed and the position."""
+        if not self.sizes:
+            return self.size
+        turn = np.array([position // self.every])
+        key = (self.mixture.seed, _OF_SIZES)
+        return self.sizes[int(shuffled(turn, len(self.sizes), key=key)[0])]
 
     def __getitem__(self, position: int) -> Input:
-        plan = self.mixture.plan(position)
+        plan, whole = self.mixture.plan(position), self.size_at(position)
         rng = np.random.default_rng(plan.seed)
-        boxes = cells(plan.grid, self.size, stride=self.stride, rng=rng, jitter=self.jitter)
+        boxes = cells(plan.grid, whole, stride=self.stride, rng=rng, jitter=self.jitter)
         samples, regions = [], []
         broken: list[tuple[str, str]] = []
         for tile, (left, top, right, bottom) in zip(plan.tiles, boxes.tolist(), strict=True):
@@ -63,7 +96,7 @@ class Stream:
             sample, region = placed if isinstance(placed, tuple) else (placed, None)
             samples.append(sample)
             regions.append(region)
-        return mosaic(samples, boxes, self.size, regions=regions, position=position, broken=broken)
+        return mosaic(samples, boxes, whole, regions=regions, position=position, broken=broken)
 
     def _read(self, tile: Tile, size: tuple[int, int], broken: list[tuple[str, str]]) -> Sample:
         """The tile's photo, or the next of its source that can be read; broken ones are listed."""
@@ -220,7 +253,13 @@ def _started(loader: DataLoader[Any]) -> Any:
     # OpenCV's idle threads are not there in a forked process, which hangs (one time in four) when
     # it then sets their number; so they are ended before the fork.
     cv2.setNumThreads(1)
-    batches = iter(loader)
+    # Workers inherit what is blocked here, so that no moment of their lives is open to it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_TRAINER) if SHIELDED else None
+    try:
+        batches = iter(loader)
+    finally:
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     cv2.setNumThreads(threads)
     return batches
 
@@ -229,3 +268,13 @@ def _start_worker(_: int) -> None:
     # Workers share the cores; each works alone.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    if SHIELDED:
+        threading.Thread(target=_obey, args=(os.getppid(),), daemon=True).start()
+
+
+def _obey(trainer: int) -> None:
+    """Ends this process when the trainer asks for it, and at nobody else's wish."""
+    while True:
+        asked = signal.sigwaitinfo(FOR_THE_TRAINER)
+        if asked.si_pid == trainer:
+            os._exit(0)

@@ -106,6 +106,12 @@ class Mixture:
             self._pot_of[list(pot.grids)] = number
         self._dealt: tuple[int, list[Plan]] | None = None
 
+    @property
+    def grids(self) -> tuple[tuple[int, int], ...]:
+        """(rows, columns) of the layouts that are drawn."""
+        quotas = zip(self._quotas.grids, self._quotas.grid_weights, strict=True)
+        return tuple((grid.rows, grid.columns) for grid, weight in quotas if weight)
+
     def plan(self, position: int) -> Plan:
         """What stands in input number `position` (0, 1, ...)."""
         if self.sampling == "replacement":
@@ -132,17 +138,6 @@ class Mixture:
             Expected(source.name, source.kind, len(source), count / sum(photos), count)
             for source, count in zip(self.sources, photos.tolist(), strict=True)
         )
-
-    def report(self) -> str:
-        """A line a source: kind, photos, share of what is drawn, inputs until all were seen."""
-        lines = []
-        for e in self.expected():
-            epoch = f"an epoch is {e.size / e.per_input:,.0f} inputs" if e.per_input else "unused"
-            lines.append(
-                f"{e.name}: {e.kind}, {e.size:,} photos, {e.share:.1%} of the photos drawn, "
-                f"{e.per_input:.2f} an input, {epoch}"
-            )
-        return "\n".join(lines)
 
     def _deal(self, number: int) -> list[Plan]:
         """All plans of deck `number`."""

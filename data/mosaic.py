@@ -36,6 +36,8 @@ def cells(
 def _cuts(
     parts: int, length: int, stride: int, rng: np.random.Generator, jitter: float
 ) -> list[int]:
+    if parts == 1:
+        return [0, length]
     units = length // stride
     if units < parts:
         raise UserError(
@@ -69,7 +71,8 @@ def mosaic(
     Boxes, ignore flags and labels are carried along. Masks are not: they would cost a whole input
     an object, and nothing reads them yet.
     """
-    image = np.zeros((*size, 3), np.uint8)
+    alone = len(samples) == 1 and samples[0].image.shape[:2] == tuple(size)
+    image = samples[0].image if alone else np.zeros((*size, 3), np.uint8)
     carried, places = [], np.zeros((len(samples), 4), np.float32)
     regions = [None] * len(samples) if regions is None else regions
     for i, (sample, box, region) in enumerate(zip(samples, rectangles, regions, strict=True)):
@@ -79,7 +82,8 @@ def mosaic(
                 f"{sample.path or sample.source}: placed as {sample.image.shape}, its rectangle "
                 f"is {bottom - top} x {right - left}"
             )
-        image[top:bottom, left:right] = sample.image
+        if not alone:
+            image[top:bottom, left:right] = sample.image
         shift = np.array([left, top, left, top], np.float32)
         carried.append(sample.replace(boxes=sample.boxes + shift, masks=None))
         places[i] = box if region is None else region + shift

@@ -1,15 +1,15 @@
-"""One photo into a rectangle of a training input: one warp, then colour. A function of the seed.
+"""One photo into a rectangle of a training input: one resize, then colour. A function of the seed.
 
-Crop, scale, shift and flip are one affine map, so pixels are interpolated once; colour comes after
-the warp, on the few pixels that the network sees. The map is our own, since Albumentations drops
-boxes that a crop cuts down, and here they must become ignore regions; colour is Albumentations'.
+Crop, scale, shift and flip are a rectangle of whole pixels of the photo stretched over one of the
+input, so pixels are interpolated once and boxes follow them exactly; colour comes after, on the
+few pixels that the network sees, as one matrix. Boxes that a crop cuts down become ignore regions.
 """
 
 from __future__ import annotations
 
 import math
-import os
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -27,6 +27,10 @@ MIN_SHARE = 0.1
 MIN_SIDE = 2.0
 # Sides of an ignore region below this are dropped: no cell's prediction can overlap it much.
 _SPECK = 0.5
+# An edge that is a whole pixel but for the arithmetic's rounding is that pixel's.
+_ROUNDING = 1e-6
+# What a channel gives to a pixel's grey (ITU-R BT.601, as OpenCV, PIL and torchvision have it).
+LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)
@@ -84,23 +88,46 @@ class Colour:
                 f"contrast={factors} 1 or more"
             )
 
+    def change(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """A random change of an image (H, W, 3)."""
+        factors = (self.brightness, self.contrast, self.saturation)
+        brightness, contrast, saturation = (rng.uniform(1 / f, f) for f in factors)
+        return recolour(image, brightness, contrast, saturation, rng.uniform(-self.hue, self.hue))
+
+
+def recolour(
+    image: NDArray[np.uint8], brightness: float, contrast: float, saturation: float, turn: float
+) -> NDArray[np.uint8]:
+    """Pixels (H, W, 3) times `brightness`; then away from the image's mean grey by `contrast`;
+    away from each pixel's own grey by `saturation`; and turned about the axis of greys by `turn`
+    parts of a circle (1/3 makes red green).
+
+    All four are linear, so they are one matrix, rounded and clipped once at the end.
+    """
+    grey = float(np.dot(cv2.mean(image)[:3], LUMA)) * brightness
+    saturate = saturation * np.eye(3) + (1 - saturation) * LUMA
+    cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn) / math.sqrt(3)
+    turned = np.array([[cos, -sin, sin], [sin, cos, -sin], [-sin, sin, cos]])
+    rotate = turned + (1 - cos) / 3
+    matrix = np.empty((3, 4))
+    matrix[:, :3] = brightness * contrast * (rotate @ saturate)
+    matrix[:, 3] = (1 - contrast) * grey  # a grey, which neither saturation nor a turn changes
+    return cv2.transform(image, matrix)
+
 
 @dataclass(frozen=True)
 class TrainTransform:
     """Places a photo in a rectangle, the same way whenever the seed is the same.
 
     boxed: the view of boxed and background photos. label_only: of label-only photos. colour: None
-    leaves colours as they are. Padding is grey.
+    leaves colours as they are. pixels: called as pixels(image, seed) on what is seen of the photo,
+    after its colours; see `data.pixel_changes`. Padding is grey.
     """
 
     boxed: View = View()
     label_only: View = LABEL_ONLY_VIEW
     colour: Colour | None = Colour()
-    _pipeline: Any = field(init=False, repr=False, compare=False, default=None)
-
-    def __post_init__(self) -> None:
-        if self.colour is not None:
-            object.__setattr__(self, "_pipeline", _colour_pipeline(self.colour))
+    pixels: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]] | None = None
 
     def __call__(
         self, sample: Sample, size: tuple[int, int], seed: int
@@ -110,89 +137,68 @@ class TrainTransform:
         rng = np.random.default_rng(seed)
         view = self.label_only if sample.kind == "label_only" else self.boxed
         warp = draw_warp(sample.image.shape[:2], size, view, rng)
-        image = warp.image(sample.image)
-        region = warp.region()
-        if self._pipeline is not None:
-            rows, columns = warp.pixels()
-            self._pipeline.set_random_seed(int(rng.integers(1 << 31)))
-            part = np.ascontiguousarray(image[rows, columns])
-            image[rows, columns] = self._pipeline(image=part)["image"]
-        return _carry(sample, warp).replace(image=image), region
+        pixels = warp.pixels(sample.image)
+        if self.colour is not None:
+            pixels = self.colour.change(pixels, rng)
+        if self.pixels is not None:
+            pixels = self.pixels(pixels, int(rng.integers(1 << 31)))
+        return _carry(sample, warp, warp.padded(pixels)), warp.region
 
 
 @dataclass(frozen=True)
 class Warp:
-    """x of the output = scale[0] * x of the photo + shift[0], y with [1]; scale[0] < 0 mirrors.
+    """A rectangle of a photo (`cut`) stretched over one of the output (`place`), or mirrored.
 
-    Coordinates are continuous: pixel i covers [i, i + 1). original_size, size: (height, width).
+    cut, place: (left, top, right, bottom) in whole pixels, at least one a side: pixel i covers
+    [i, i + 1). original_size, size: (height, width) of photo and output.
     """
 
-    scale: tuple[float, float]
-    shift: tuple[float, float]
+    cut: tuple[int, int, int, int]
+    place: tuple[int, int, int, int]
+    mirrored: bool
     original_size: tuple[int, int]
     size: tuple[int, int]
 
-    def boxes(self, boxes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Boxes (n, 4) xyxy of the photo -> of the output, not clipped."""
-        points = boxes.reshape(-1, 2, 2).astype(np.float64) * self.scale + self.shift
-        return np.concatenate([points.min(1), points.max(1)], 1)
-
+    @property
     def region(self) -> NDArray[np.float32]:
         """float32 (4,), xyxy: the part of the output in which the photo stands."""
-        height, width = self.original_size
-        whole = self.boxes(np.array([[0, 0, width, height]], np.float64))[0]
-        limit = [self.size[1], self.size[0]] * 2
-        return whole.clip(0, limit).astype(np.float32)
+        return np.array(self.place, np.float32)
 
-    def pixels(self) -> tuple[slice, slice]:
-        """Rows and columns of the output whose pixels are the photo's: the region, rounded; one
-        at least, also where the photo is just a pixel thin."""
-        left, top, right, bottom = np.floor(self.region() + 0.5).astype(int).tolist()
-        return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
+    def boxes(self, boxes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Boxes (n, 4) xyxy of the photo -> of the output, not clipped."""
+        (x0, y0, x1, y1), (left, top, right, bottom) = self.cut, self.place
+        x, y = (right - left) / (x1 - x0), (bottom - top) / (y1 - y0)
+        shift = np.array([left - x * x0, top - y * y0] * 2)
+        moved = boxes.reshape(-1, 4) * np.array([x, y, x, y]) + shift
+        if self.mirrored:
+            moved[:, [0, 2]] = left + right - moved[:, [2, 0]]
+        return moved
 
-    def image(
-        self, image: NDArray[np.uint8], *, padding: int = GREY, nearest: bool = False
-    ) -> NDArray[np.uint8]:
-        """The photo's pixels (H, W) or (H, W, 3) in the output, `padding` elsewhere.
+    def pixels(self, image: NDArray[np.uint8], *, nearest: bool = False) -> NDArray[np.uint8]:
+        """What the photo's pixels (H, W) or (H, W, 3) become inside `place`.
 
         A photo that shrinks to less than half is averaged down by whole steps first: linear
         interpolation alone would read a few pixels and skip the rest. Only what will be seen is
         touched, so large photos cost no more than small ones.
         """
-        part, matrix = image, np.zeros((2, 3))
-        target = []
-        for axis in (0, 1):  # x, y
-            scale, shift = self.scale[axis], self.shift[axis]
-            length = self.size[1 - axis]
-            ends = sorted([-shift / scale, (length - shift) / scale])
-            step = 1 if nearest else max(1, int(1 / abs(scale)))
-            total = self.original_size[1 - axis]
-            # Two pixels of margin after averaging keep the cut's own edge out of sight.
-            first = min(max(0, math.floor(ends[0]) - 2 * step), total - 1)
-            last = max(min(total, math.ceil(ends[1]) + 2 * step), first + 1)
-            part = part[:, first:last] if axis == 0 else part[first:last]
-            small = max(1, (last - first) // step)
-            scaled = scale * (last - first) / small
-            target.append(small)
-            matrix[axis, axis] = scaled
-            # OpenCV counts from pixels' centres, which lie half a pixel inside.
-            matrix[axis, 2] = scale * first + shift + scaled / 2 - 0.5
-        if (target[1], target[0]) != part.shape[:2]:
-            part = cv2.resize(part, tuple(target), interpolation=cv2.INTER_AREA)
-        result = cv2.warpAffine(
-            np.ascontiguousarray(part),
-            matrix,
-            (self.size[1], self.size[0]),
-            flags=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR,
-            # A constant border would shine into the photo, far so where a small one is enlarged.
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        rows, columns = self.pixels()
-        result[: rows.start] = padding
-        result[rows.stop :] = padding
-        result[:, : columns.start] = padding
-        result[:, columns.stop :] = padding
-        return result
+        part = image[self.cut[1] : self.cut[3], self.cut[0] : self.cut[2]]
+        target = self.place[2] - self.place[0], self.place[3] - self.place[1]
+        if not nearest:
+            height, width = part.shape[:2]
+            averaged = width // max(1, width // target[0]), height // max(1, height // target[1])
+            if averaged != (width, height):
+                part = cv2.resize(part, averaged, interpolation=cv2.INTER_AREA)
+        how = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_LINEAR
+        pixels = cv2.resize(part, target, interpolation=how)
+        return cv2.flip(pixels, 1) if self.mirrored else pixels
+
+    def padded(self, pixels: NDArray[np.uint8], padding: int = GREY) -> NDArray[np.uint8]:
+        """`pixels` at their place in an output with `padding` elsewhere."""
+        if pixels.shape[:2] == self.size:
+            return pixels
+        image = np.full(self.size + pixels.shape[2:], padding, np.uint8)
+        image[self.place[1] : self.place[3], self.place[0] : self.place[2]] = pixels
+        return image
 
 
 def draw_warp(
@@ -206,7 +212,7 @@ def draw_warp(
     ratios = size[0] / height, size[1] / width
     fit, cover = min(ratios), max(ratios)
     fill = rng.uniform(*view.fill)
-    low, high = np.log(view.scale)
+    low, high = (math.log(factor) for factor in view.scale)
     scale = fit ** (1 - fill) * cover**fill * math.exp(rng.uniform(low, high))
     half = math.exp(rng.uniform(-1, 1) * math.log(view.aspect) / 2)
     vertical, horizontal = scale / half, scale * half
@@ -220,20 +226,36 @@ def draw_warp(
     vertical, horizontal = max(vertical * back, 1 / height), max(horizontal * back, 1 / width)
     spare = size[0] - vertical * height, size[1] - horizontal * width
     top, left = (rng.uniform(min(0.0, s), max(0.0, s)) for s in spare)
-    if rng.random() < view.flip:
-        horizontal, left = -horizontal, left + horizontal * width
-    return Warp((horizontal, vertical), (left, top), original_size, size)
+    mirrored = bool(rng.random() < view.flip)
+    (x0, x1), (left_at, right_at) = _whole(horizontal, left, width, size[1])
+    (y0, y1), (top_at, bottom_at) = _whole(vertical, top, height, size[0])
+    place = (left_at, top_at, right_at, bottom_at)
+    return Warp((x0, y0, x1, y1), place, mirrored, original_size, size)
 
 
-def _carry(sample: Sample, warp: Warp) -> Sample:
-    """The sample's boxes and masks in the output; its image is left as it was.
+def _whole(
+    scale: float, shift: float, length: int, room: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Along one axis, `length` pixels times `scale` plus `shift` in an output of `room` pixels:
+    the whole pixels that show, outwards, so that `keep` holds; and where they stand."""
+    first = max(0, math.floor(-shift / scale + _ROUNDING))
+    last = min(length, math.ceil((room - shift) / scale - _ROUNDING))
+    start = min(max(0, round(shift)), room - 1)
+    stop = min(max(round(shift + scale * length), start + 1), room)
+    return (first, max(last, first + 1)), (start, stop)
+
+
+def _carry(sample: Sample, warp: Warp, image: NDArray[np.uint8]) -> Sample:
+    """The sample with the output's `image`, and its boxes and masks there.
 
     Boxes are made sane, moved, clipped; what is left of them is judged by MIN_SHARE and MIN_SIDE.
     """
+    if not len(sample.boxes) and sample.masks is None:
+        return sample.replace(image=image)
     sane = sane_boxes(sample.boxes, sample.image.shape[:2])
     nodes, ignore = sample.nodes[sane.kept], sample.ignore[sane.kept]
     moved = warp.boxes(sane.boxes)
-    clipped = moved.clip(0, [warp.size[1], warp.size[0]] * 2)
+    clipped = moved.clip(0, np.array([warp.size[1], warp.size[0]] * 2, np.float64))
     sides = clipped[:, 2:] - clipped[:, :2]
     share = sides.prod(1) / (moved[:, 2:] - moved[:, :2]).prod(1)
     remnant = (share < MIN_SHARE) | (sides < MIN_SIDE).any(1)
@@ -244,28 +266,11 @@ def _carry(sample: Sample, warp: Warp) -> Sample:
         masks = np.zeros((len(flat), *warp.size), bool)
         for row, given in enumerate(flat):
             mask = sample.masks[given].astype(np.uint8)
-            masks[row] = warp.image(mask, padding=0, nearest=True) > 0
+            masks[row] = warp.padded(warp.pixels(mask, nearest=True), 0) > 0
     return sample.replace(
+        image=image,
         boxes=clipped[kept].astype(np.float32),
         nodes=nodes[kept],
         ignore=(ignore | remnant)[kept],
         masks=masks,
     )
-
-
-def _colour_pipeline(colour: Colour) -> Any:
-    # Else Albumentations asks the package index for a newer version of itself at every import.
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations
-
-    def around(factor: float) -> tuple[float, float]:
-        return 1 / factor, factor
-
-    jitter = albumentations.ColorJitter(
-        brightness=around(colour.brightness),
-        contrast=around(colour.contrast),
-        saturation=around(colour.saturation),
-        hue=(-colour.hue, colour.hue),
-        p=1.0,
-    )
-    return albumentations.Compose([jitter])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import pickle
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -162,3 +167,76 @@ def make_photo() -> Callable[..., np.ndarray]:
         return np.kron(coarse, np.ones((8, 8, 1))).astype(np.uint8)
 
     return make
+
+
+@dataclass
+class RankEnd:
+    """How one of several processes ended: its exit code, its result, what it said on stderr."""
+
+    code: int
+    value: Any
+    said: str
+
+
+@pytest.fixture
+def on_ranks(tmp_path: Path) -> Callable[..., list[RankEnd]]:
+    """Runs `work(ranks)` in forked processes that torchrun might have started; one thread each.
+
+    Where the result of `work` is a number it is the exit code too.
+    """
+
+    def one(work: Callable[[Any], Any], rank: int, world: int, port: int, folder: Path) -> None:
+        from detector.training.distributed import together
+        from tools.command import run_command
+
+        os.dup2(os.open(folder / f"said{rank}", os.O_WRONLY | os.O_CREAT), 2)
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 (pytest's own takes it otherwise)
+        places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
+        os.environ.update({name: str(number) for name, number in places.items()})
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        torch.set_num_threads(1)
+
+        def kept(ranks: Any) -> int:
+            value = work(ranks)
+            (folder / f"value{rank}").write_bytes(pickle.dumps(value))
+            return value if isinstance(value, int) else 0
+
+        code = run_command(lambda: together(kept))
+        sys.stderr.flush()
+        os._exit(code)
+
+    def run(work: Callable[[Any], Any], *, world: int = 2, seconds: float = 60) -> list[RankEnd]:
+        folder = tmp_path / f"ranks-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        fork = multiprocessing.get_context("fork")
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # a forked process would wait for threads that it does not have
+        processes = [
+            fork.Process(target=one, args=(work, rank, world, port, folder))
+            for rank in range(world)
+        ]
+        for process in processes:
+            process.start()
+        cv2.setNumThreads(threads)
+        for process in processes:
+            process.join(seconds)
+        hung = [rank for rank, process in enumerate(processes) if process.is_alive()]
+        for rank in hung:
+            processes[rank].kill()
+            processes[rank].join()
+        said = [(folder / f"said{rank}").read_text() for rank in range(world)]
+        assert not hung, f"ranks {hung} did not end; they said {said}"
+        values = [folder / f"value{rank}" for rank in range(world)]
+        return [
+            RankEnd(
+                process.exitcode,
+                pickle.loads(path.read_bytes()) if path.exists() else None,
+                text,
+            )
+            for process, path, text in zip(processes, values, said, strict=True)
+        ]
+
+    return run

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 
 from data.loader import Loader, Stream
 from data.mixture import Grid, Mixture, Share
+from data.pixel_changes import PixelChanges
 from data.sample import Sample
 from data.sources import Source
 from data.sources.catalogue import open_sources, source_labels
 from data.transforms import Colour, TrainTransform, View
 from detector.losses import Criterion
 from detector.network.detector import Detector
+from detector.training.distributed import ALONE, Ranks
 from detector.training.schedule import learning_rate
+from tools.own_data import load_tree, refuse_unfilled
+from tools.shares import forward_size, workers_of
 from wordtree import BuildReport, UserError, WordTree, build
 
 Config = Mapping[str, Any]
@@ -33,17 +37,14 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UserError(f"device={name} is not known; use auto, cpu, cuda or cuda:1.") from None
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device={name} is not known; use auto, cpu, cuda or cuda:1.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device={name}: torch sees no GPU here; use device=cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device={name}: torch sees {torch.cuda.device_count()} GPUs, from cuda:0.")
     return device
-
-
-def choose_workers(workers: int | str) -> int:
-    """`auto`: the cores less one for the training itself, 8 at most."""
-    if workers == "auto":
-        return max(0, min(8, (os.cpu_count() or 1) - 1))
-    return int(workers)
 
 
 def prepare_torch(config: Config) -> None:
@@ -62,19 +63,48 @@ def _root(config: Config) -> Path | None:
 
 
 def make_tree(config: Config) -> tuple[WordTree, BuildReport]:
-    """The tree of all labels of the training and validation sources."""
+    """The tree of `tree.file`, else the one built of all labels of the training and validation
+    sources."""
+    refuse_unfilled(config)
     data = config["data"]
-    sources = {**data["train"], "validation": data["validation"]}
-    labels = source_labels(sources, root=_root(config))
-    return build(labels, **{k: v for k, v in config["tree"].items() if v is not None})
+    options = {k: v for k, v in config["tree"].items() if v is not None}
+    file = options.pop("file", None)
+    if file:
+        if options:
+            raise UserError(
+                f"tree.file={file} is a whole tree, beside which tree.{', tree.'.join(options)} "
+                "would do nothing; leave one of them out"
+            )
+        return load_tree(file)
+    sources = dict(data["train"])
+    if data["validation"] is not None:
+        sources["validation"] = data["validation"]
+    tree, report = build(source_labels(sources, root=_root(config)), **options)
+    if "root" in options and len(report.unreachable) == report.labels:
+        raise UserError(
+            f"tree.root={options['root']} has none of the {report.labels} labels below it; name a "
+            "synset above them, as physical_entity.n.01"
+        )
+    return tree, report
 
 
-def make_sources(config: Config, tree: WordTree) -> tuple[dict[str, Source], Source]:
-    """The training sources by name, and the validation source."""
+def make_sources(config: Config, tree: WordTree) -> tuple[dict[str, Source], Source | None]:
+    """The training sources by name, and the validation source if there is one."""
     data, root = config["data"], _root(config)
     train = open_sources(data["train"], tree, root=root, seed=config["seed"])
+    if data["validation"] is None:
+        return train, None
     validation = open_sources({"validation": data["validation"]}, tree, root=root)
     return train, validation["validation"]
+
+
+def left_out(config: Config, sources: Mapping[str, Source], validation: Source) -> list[str]:
+    """A line a source of what was wrong in its files, and one where nothing can be measured."""
+    measured = config["data"]["validation"] is not None
+    found = {**sources, **({"validation": validation} if measured else {})}
+    lines = [f"{name}: {source.problems}" for name, source in found.items()
+             if getattr(source, "problems", None)]  # fmt: skip
+    return lines + ([] if measured else ["no validation photos: nothing will be measured"])
 
 
 def boxed_nodes(sources: Mapping[str, Source]) -> NDArray[np.int64]:
@@ -110,6 +140,8 @@ def make_stream(config: Config, sources: Mapping[str, Source]) -> Stream:
         size=(size, size),
         stride=config["network"]["stride"],
         jitter=mixture["jitter"],
+        sizes=[(side, side) for side in config["multiscale"]["sizes"]],
+        every=config["multiscale"]["every"] * config["batch_size"],
     )
 
 
@@ -124,16 +156,21 @@ def make_transform(augment: Config) -> TrainTransform:
         boxed=view(augment["boxed"]),
         label_only=view(augment["label_only"]),
         colour=Colour(**colour) if colour else None,
+        pixels=PixelChanges(augment["pixels"]) if augment["pixels"] else None,
     )
 
 
-def make_loader(config: Config, stream: Stream, device: torch.device) -> Callable[[int], Loader]:
-    """From a position of the stream to a loader of batches."""
+def make_loader(
+    config: Config, stream: Stream, device: torch.device, ranks: Ranks = ALONE
+) -> Callable[[int], Loader]:
+    """From a position of the stream to a loader of this process's batches."""
     return lambda start: Loader(
         stream,
-        batch_size=config["batch_size"] // config["accumulate"],
+        batch_size=forward_size(config, ranks.world),
         start=start,
-        workers=choose_workers(config["workers"]),
+        workers=workers_of(config["workers"], ranks),
+        rank=ranks.rank,
+        world=ranks.world,
         pin=device.type == "cuda",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import os
 import sys
 import traceback
@@ -15,6 +16,8 @@ from typing import Any, NoReturn
 from wordtree.errors import UserError
 
 DISTRIBUTION = "wordtree-detector"
+# What a disk refuses: no defect of ours, wherever it comes up.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def version() -> str:
@@ -54,6 +57,14 @@ def run_command(function: Callable[[], int | None]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in DISK:
+            what = error.filename or "a file"
+            print(
+                f"error: {what} could not be read or written ({error.strerror}); free or mend the "
+                f"disk",
+                file=sys.stderr,
+            )
+            return 2
         print(
             f"error: a defect of ours ({type(error).__name__}: {error}); WORDTREE_DEBUG=1 shows "
             f"where, please report it",
@@ -81,6 +92,13 @@ def make_parser(prog: str, description: str | None, example: str) -> argparse.Ar
 
 class _Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        return super().parse_args(self._known(args), namespace)
+
+    def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        return super().parse_intermixed_args(self._known(args), namespace)
+
+    def _known(self, args: Any) -> list[str]:
+        """The words, once their flags were found to be known."""
         given = [str(word) for word in (sys.argv[1:] if args is None else args)]
         known = [flag for action in self._actions for flag in action.option_strings]
         # Before argparse looks: it would first ask for a required option that is only mistyped.
@@ -92,7 +110,7 @@ class _Parser(argparse.ArgumentParser):
                     f"there is no option {flag}; "
                     + (f"did you mean {close[0]}?" if close else "see --help")
                 )
-        return super().parse_args(given, namespace)
+        return given
 
     def error(self, message: str) -> NoReturn:
         print(f"error: {self.prog}: {message}", file=sys.stderr)

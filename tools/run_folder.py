@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ RESUMABLE = (
     "steps",
     "extend",
     "max_broken",
+    "timeout",
     "checkpoint_every",
     "evaluate_every",
     "log_every",
@@ -33,13 +35,14 @@ def reported_steps(folder: Path) -> int | None:
     return int(json.loads(path.read_text())["steps"]) if path.is_file() else None
 
 
-def new_run_folder(config: Mapping[str, Any]) -> Path:
-    """Makes `run_dir`, or runs/NAME/DATE_TIME with runs/latest leading to it.
+def new_run_folder(config: Mapping[str, Any], place: Path | None = None) -> Path:
+    """Makes `run_dir`, or runs/NAME/DATE_TIME (or `place`, below runs/) with runs/latest leading
+    to it.
 
     Raises UserError where the folder is there already or cannot be written.
     """
     given = config["run_dir"]
-    folder = Path(given) if given else _dated(Path("runs") / config["name"])
+    folder = Path(given) if given else place or _dated(Path("runs") / config["name"])
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
@@ -52,11 +55,38 @@ def new_run_folder(config: Mapping[str, Any]) -> Path:
             f"the run folder {folder} cannot be made ({error.strerror}); give another run_dir"
         ) from error
     if not given:
-        latest, fresh = Path("runs/latest"), Path("runs/.latest")
+        # Runs of a sweep may begin side by side.
+        latest, fresh = Path("runs/latest"), Path(f"runs/.latest-{os.getpid()}")
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(folder.relative_to("runs"))
         fresh.replace(latest)
     return folder
+
+
+def refuse_taken(config: Mapping[str, Any], place: Path | None = None) -> None:
+    """Refuses (UserError) a `run_dir` that is there, and a place where none can be made, before
+    anything is loaded for it."""
+    given = config["run_dir"]
+    folder = Path(given) if given else place or Path("runs") / config["name"] / "new"
+    if os.path.lexists(folder):
+        raise UserError(
+            f"the run folder {folder} exists already; give another run_dir, or resume={folder} "
+            "to go on with it"
+        )
+    latest = Path("runs/latest")
+    if not given and latest.exists() and not latest.is_symlink():
+        raise UserError(
+            f"{latest} is no link, so it cannot be led to the new run; move it away, or give a "
+            "run_dir"
+        )
+    above = folder.parent
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        reason = "cannot be written to" if above.is_dir() else "is no folder"
+        raise UserError(
+            f"the run folder {folder} cannot be made ({above} {reason}); give another run_dir"
+        )
 
 
 def _dated(parent: Path) -> Path:

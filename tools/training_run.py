@@ -2,87 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from rich.console import Console
 
+from data.coverage import cover
+from data.coverage_text import short_report
+from data.root import VARIABLE
+from data.sources import Source
 from detector.evaluation.report import report_dict, versions, write_report_json, write_report_md
 from detector.losses import PARTS
+from detector.training.callbacks import Interrupted
 from detector.training.checkpoint import restore_checkpoint
+from detector.training.distributed import ALONE, Ranks
 from detector.training.ema import WeightAverage
 from detector.training.loggers import CsvLogger, TensorBoardLogger
-from detector.training.optimizer import make_optimizer
 from detector.training.precision import choose_precision
 from detector.training.progress import Progress, clock_text, summary_table
+from detector.training.trackers import open_trackers
 from detector.training.trainer import NonFiniteLoss, TooManyBroken, Trainer
-from detector.weights import check_fit, find_checkpoint, load_tensors, read_checkpoint
 from tools import assemble
 from tools.run_callbacks import Run, callbacks, save
-from tools.run_folder import CONFIG, REPORT, new_run_folder, reported_steps
-from wordtree import WordTree
-from wordtree.formats.text import write_text
+from tools.run_folder import REPORT, new_run_folder
+from tools.run_parts import build, going_on, write_settings
+from tools.shares import check_same, device_of, threads_of
 
 COLUMNS = ("total", *PARTS, "learning_rate", "ap50.all", "ap50.boxed", "ap50.label_only")
 
 
-def train(config: dict[str, Any], *, command: str) -> int:
+def train(
+    config: dict[str, Any], *, command: str, place: Path | None = None, ranks: Ranks = ALONE
+) -> int:
     """Runs a config to its end and writes the report; returns the exit code.
+
+    place: the run's folder where a sweep has named it.
+    ranks: the processes that train together, each of which calls this with the same config.
 
     A loss that is not finite ends it with code 3 and leaves the batch in the run folder.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not ranks.first)
     resume = config["resume"]
-    checkpoint = find_checkpoint(resume, prefer=("last",)) if resume else None
-    if checkpoint is not None:
-        state = read_checkpoint(checkpoint, with_optimizer=False).state
-        # A signal in the last step leaves a run whose steps are done and whose report is not.
-        if state["step"] >= config["steps"] == reported_steps(Path(resume)):
-            console.print(
-                f"{resume} is finished ({state['step']} steps); nothing to do.", soft_wrap=True
-            )
-            return 0
-    device = assemble.choose_device(config["device"])
-    assemble.prepare_torch(config)
-    dtype, reason = choose_precision(config["precision"], device)
+    ranks.connect(config["timeout"])
+    with ranks.agreeing():
+        begun = going_on(config, place) if ranks.first else None
+    begun = ranks.from_first(begun)
+    if begun and begun.finished:
+        steps = begun.state["step"]
+        console.print(f"{resume} is finished ({steps} steps); nothing to do.", soft_wrap=True)
+        return 0
+
+    with ranks.agreeing():
+        device = device_of(assemble.choose_device(config["device"]), ranks)
+        before = begun.state.get("ranks", 1) if begun else None
+        config["threads"] = threads_of(config["threads"], ranks, before=before)
+        assemble.prepare_torch(config)
+        dtype, reason = choose_precision(config["precision"], device)
     # What `auto` and 0 stood for goes into the run's config, and so stays the same on resume.
-    config["precision"] = "float32" if dtype is None else "bfloat16"
+    config["precision"] = ranks.from_first("float32" if dtype is None else "bfloat16")
+    dtype = None if config["precision"] == "float32" else torch.bfloat16
     config["threads"] = torch.get_num_threads()
 
-    tree, built = assemble.make_tree(config)
-    sources, validation = assemble.make_sources(config, tree)
-    stream = assemble.make_stream(config, sources)
-    detector = assemble.make_detector(config, tree)
-    criterion = assemble.make_criterion(config)
-    if config["init"]:
-        start_from(config, detector, tree)
+    with ranks.agreeing():
+        parts = build(config, device)
+    tree, stream, detector = parts.tree, parts.stream, parts.detector
+    photos = {**parts.sources, "validation": parts.validation}
+    sizes = {f"the number of photos of {name}": len(photos[name]) for name in photos}
+    check_same({"the tree's hash": tree.hash, **sizes}, ranks)
 
-    detector = detector.to(device).to(memory_format=torch.channels_last)
-    optimizer_options = {k: v for k, v in config["optimizer"].items() if k != "schedule"}
-    optimizer = make_optimizer(detector, **optimizer_options)
-
-    folder = Path(resume) if resume else new_run_folder(config)
-    # What a resumed run was given goes into its config, so that the next resume knows it too.
-    kept = {**config, "resume": None, "extend": False}
-    write_text(folder / CONFIG, yaml.safe_dump(kept, sort_keys=False))
-    if not resume:
-        tree.save(folder / "wordtree.json")
-        lines = [f"{name} {number}" for name, number in versions().items()]
-        (folder / "versions.txt").write_text("\n".join(lines) + "\n")
+    with ranks.agreeing():
+        folder = Path(resume) if resume else Path()
+        if ranks.first:
+            folder = folder if resume else new_run_folder(config, place)
+            write_settings(folder, config, tree)
+    folder = ranks.from_first(folder)
+    shared = "" if ranks.alone else f"{ranks.world} processes, each with "
     console.print(
         f"{folder}: {len(tree)} nodes, {sum(p.numel() for p in detector.parameters()):,} "
-        f"parameters, {device}, {config['threads']} threads, {reason}",
+        f"parameters, {shared}{device}, {config['threads']} threads, {reason}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
-    console.print(stream.mixture.report(), markup=False, highlight=False, soft_wrap=True)
-    if built.unreachable:
+    if begun and before != ranks.world:
         console.print(
-            f"{len(built.unreachable)} labels have no path to the root and hang from it directly",
+            f"{before} processes trained this run up to step {begun.state['step']}, and "
+            f"{ranks.world} go on from the same position of the stream: with the same inputs a "
+            "step, but not to the same bits",
+            highlight=False,
+            soft_wrap=True,
+        )
+    shown = short_report(cover(stream.mixture, tree, classifier=config["classifier"]))
+    console.print(shown, markup=False, highlight=False, soft_wrap=True)
+    for line in assemble.left_out(config, parts.sources, parts.validation):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    lost = len(parts.built.unreachable)
+    if lost:
+        console.print(
+            f"{lost} labels have no path to the root and hang from it directly",
             highlight=False,
         )
 
@@ -90,17 +110,18 @@ def train(config: dict[str, Any], *, command: str) -> int:
         folder=folder,
         config=config,
         tree=tree,
-        validation=validation,
-        nodes_boxed=assemble.boxed_nodes(sources),
+        validation=parts.validation,
+        nodes_boxed=assemble.boxed_nodes(parts.sources),
         average=WeightAverage(detector, decay=config["ema"]),
         console=console,
+        ranks=ranks,
     )
     trainer = Trainer(
         detector=detector,
-        criterion=criterion,
-        optimizer=optimizer,
+        criterion=parts.criterion,
+        optimizer=parts.optimizer,
         learning_rate=assemble.make_schedule(config),
-        loader=assemble.make_loader(config, stream, device),
+        loader=assemble.make_loader(config, stream, device, ranks),
         steps=config["steps"],
         batch_size=config["batch_size"],
         accumulate=config["accumulate"],
@@ -109,24 +130,37 @@ def train(config: dict[str, Any], *, command: str) -> int:
         device=device,
         dtype=dtype,
         max_broken=config["max_broken"],
+        freeze_norm=config["freeze_norm"],
+        ranks=ranks,
     )
-    if checkpoint is not None:
-        restore(trainer, run, checkpoint)
+    if begun:
+        with ranks.agreeing():
+            restore(trainer, run, begun.checkpoint)
     resume_step = trainer.step if resume else None
-    run.loggers = (
-        CsvLogger(folder / "metrics.csv", COLUMNS, resume_step=resume_step),
-        TensorBoardLogger(folder / "tb", resume_step=resume_step),
-    )
+    if ranks.first:
+        run.loggers = (
+            CsvLogger(folder / "metrics.csv", COLUMNS, resume_step=resume_step),
+            TensorBoardLogger(folder / "tb", resume_step=resume_step),
+            *open_trackers(
+                config["trackers"],
+                folder,
+                title=f"{config['name']}/{folder.name}",
+                config=_flat(config),
+            ),
+        )
     with Progress(config["steps"], start=trainer.step, console=console) as progress:
         trainer.callbacks = callbacks(run, progress)
         try:
             trainer.fit()
+        except Interrupted as signalled:
+            trainer.stop_reason = signalled.reason
         except TooManyBroken:
             save(run, trainer)
             raise
         except NonFiniteLoss as error:
             left = folder / "non_finite_batch.pt"
-            torch.save(vars(error.batch), left)
+            if ranks.first:
+                torch.save({**vars(error.batch), "reason": str(error)}, left)
             console.print(
                 f"error: {error} The batch is in {left}.",
                 markup=False,
@@ -143,7 +177,8 @@ def train(config: dict[str, Any], *, command: str) -> int:
             soft_wrap=True,
         )
         return {"SIGINT": 130, "SIGTERM": 143}[trainer.stop_reason]
-    report(run, trainer, command)
+    if ranks.first:
+        report(run, trainer, command, sources=listed(config, photos), mixture=shown)
     return 0
 
 
@@ -160,14 +195,25 @@ def restore(trainer: Trainer, run: Run, checkpoint: Path) -> None:
     run.best, run.seconds, run.images = state["best"], state["seconds"], state["images"]
 
 
-def start_from(config: Mapping[str, Any], detector: Any, tree: WordTree) -> None:
-    """Takes the weights alone of another run, whose tree and network must be the same."""
-    checkpoint = read_checkpoint(find_checkpoint(config["init"]), with_optimizer=False)
-    check_fit(checkpoint, tree=tree, classifier=config["classifier"], network=config["network"])
-    load_tensors(detector, checkpoint.ema, checkpoint.folder / "ema.safetensors")
+def listed(config: Mapping[str, Any], photos: Mapping[str, Source]) -> list[dict[str, Any]]:
+    """What the report says of each source: name, kind, photos, and its options as they were
+    given, paths from `data_root` on."""
+    given = {**config["data"]["train"], "validation": config["data"]["validation"]}
+    return [
+        {**given[name], "name": name, "kind": source.kind, "photos": len(source)}
+        for name, source in photos.items()
+        if given[name] is not None
+    ]
 
 
-def report(run: Run, trainer: Trainer, command: str) -> None:
+def report(
+    run: Run,
+    trainer: Trainer,
+    command: str,
+    *,
+    sources: Sequence[Mapping[str, Any]] = (),
+    mixture: str = "",
+) -> None:
     """report.json, report.md, and the table at the end."""
     evaluation = run.evaluation
     ap = evaluation.ap if evaluation else None
@@ -194,7 +240,9 @@ def report(run: Run, trainer: Trainer, command: str) -> None:
         title=run.config["name"],
         command=command,
         settings=_flat(run.config),
-        broken=broken,
+        broken=[(below_root(path, run.config), reason) for path, reason in broken],
+        sources=sources,
+        mixture=mixture,
     )
     rows = [
         ("AP50, all", figures["ap50"]["all"]),
@@ -209,6 +257,13 @@ def report(run: Run, trainer: Trainer, command: str) -> None:
         ("predict", f"wordtree-predict {run.folder} PHOTO"),
     ]
     run.console.print(summary_table(rows, title=f"{run.config['name']}: done"))
+
+
+def below_root(path: str, config: Mapping[str, Any]) -> str:
+    """A photo's path from the folder of data sets on, where it lies below that: where it stands on
+    this machine is no matter of a report's."""
+    root = Path(config["data_root"] or os.environ.get(VARIABLE) or "datasets").expanduser()
+    return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from data.sample import Kind, Sample
+from data.sources.counts import Counts, count_boxes, count_labels
 
-__all__ = ["Source"]
+__all__ = ["Counts", "Source", "count_boxes", "count_labels"]
 
 
 class Source(Protocol):
@@ -19,6 +20,11 @@ class Source(Protocol):
 
     name: stands in `Sample.source`, logs and reports. kind: what the caller declared the photos to
     be; a source never concludes it from a label that is missing.
+
+    A source that knows its truths without reading photos (every source of files does) has one
+    method more, `counts() -> Counts`: boxes and photos of each node, made with one call of
+    `count_boxes` or `count_labels` on its index. The mixture report at the head of a training log
+    is made of it, `data/sources/coco.py` and `image_folder.py` show it.
     """
 
     @property

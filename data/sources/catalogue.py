@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.root import data_path
-from data.sources import Source
-from data.sources.coco import CocoSource
+from data.sources import Source, file_types, shard_type
 from data.sources.emoji import EmojiPhotos, EmojiScenes, emoji_halves, emoji_keys, emoji_nodes
-from data.sources.image_folder import ImageFolderSource
-from wordtree import LabelMap, UserError, WordTree
+from data.sources.file_index import nearest
+from wordtree import UserError, WordTree
 
 Options = Mapping[str, Any]
 
@@ -23,62 +21,14 @@ Options = Mapping[str, Any]
 @dataclass(frozen=True)
 class SourceType:
     """labels: (options, root) -> the keys that a tree must have for it, before there is a tree.
-    open: (name, options, tree, root, seed) -> the source itself."""
+    open: (name, options, tree, root, seed) -> the source itself.
+    needs, takes: the options that it must and may have beside `type` and `weight`; with neither,
+    it checks its options itself."""
 
     labels: Callable[[Options, Path | None], Sequence[str]]
     open: Callable[[str, Options, WordTree, Path | None, int], Source]
-
-
-def _label_map(options: Options) -> LabelMap | None:
-    given = options.get("label_map")
-    return LabelMap.load(given) if given else None
-
-
-def _coco_labels(options: Options, root: Path | None) -> Sequence[str]:
-    del root
-    label_map = _label_map(options)
-    if label_map is None:
-        raise UserError(
-            f"the coco source of {options.get('annotations')} has no label_map; name one "
-            "(coco80, or your own YAML file) that says which nodes its categories are"
-        )
-    return label_map.keys()
-
-
-def _open_coco(name: str, options: Options, tree: WordTree, root: Path | None, seed: int) -> Source:
-    del seed
-    return CocoSource(
-        data_path(options["annotations"], root=root),
-        data_path(options["images"], root=root),
-        tree=tree,
-        label_map=_label_map(options),
-        kind=options.get("kind", "boxed"),
-        name=name,
-        exhaustive=options.get("exhaustive", "source"),
-    )
-
-
-def _folder_labels(options: Options, root: Path | None) -> Sequence[str]:
-    label_map = _label_map(options)
-    if label_map is not None:
-        return label_map.keys()
-    if options["kind"] == "background":
-        return []
-    folder = data_path(options["folder"], root=root)
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
-
-
-def _open_folder(
-    name: str, options: Options, tree: WordTree, root: Path | None, seed: int
-) -> Source:
-    del seed
-    return ImageFolderSource(
-        data_path(options["folder"], root=root),
-        kind=options["kind"],
-        tree=tree,
-        label_map=_label_map(options),
-        name=name,
-    )
+    needs: Sequence[str] = ()
+    takes: Sequence[str] = ()
 
 
 def _emoji_labels(options: Options, root: Path | None) -> Sequence[str]:
@@ -126,10 +76,54 @@ def _open_photos(
 
 
 SOURCE_TYPES: dict[str, SourceType] = {
-    "coco": SourceType(_coco_labels, _open_coco),
-    "image_folder": SourceType(_folder_labels, _open_folder),
-    "emoji_scenes": SourceType(_emoji_labels, _open_scenes),
-    "emoji_photos": SourceType(_emoji_labels, _open_photos),
+    "coco": SourceType(
+        file_types.coco_labels,
+        file_types.open_coco,
+        needs=("annotations", "images"),
+        takes=("label_map", "kind", "exhaustive"),
+    ),
+    "image_folder": SourceType(
+        file_types.folder_labels,
+        file_types.open_folder,
+        needs=("folder", "kind"),
+        takes=("label_map",),
+    ),
+    "voc": SourceType(
+        file_types.voc_labels,
+        file_types.open_voc,
+        needs=("folder",),
+        takes=("split", "images", "label_map", "kind", "difficult", "exhaustive"),
+    ),
+    "yolo": SourceType(
+        file_types.yolo_labels,
+        file_types.open_yolo,
+        needs=("yaml",),
+        takes=("split", "folder", "label_map", "kind", "unlabelled", "exhaustive"),
+    ),
+    "table": SourceType(
+        file_types.labels_of_table,
+        file_types.open_table,
+        needs=("table", "images"),
+        takes=("columns", "label_map", "kind", "exhaustive"),
+    ),
+    "shards": SourceType(
+        shard_type.shard_labels,
+        shard_type.open_shards,
+        needs=("shards", "kind"),
+        takes=shard_type.TAKES,
+    ),
+    "emoji_scenes": SourceType(
+        _emoji_labels,
+        _open_scenes,
+        needs=("nodes",),
+        takes=("seed", "objects", "length", "canvas", "size_range", "fresh", "masks"),
+    ),
+    "emoji_photos": SourceType(
+        _emoji_labels,
+        _open_photos,
+        needs=("nodes",),
+        takes=("seed", "length", "canvas", "size_range", "extra_rate", "fresh"),
+    ),
 }
 
 
@@ -138,7 +132,21 @@ def _type(name: str, options: Options) -> SourceType:
         raise UserError(
             f"source {name} has type={options.get('type')}; choose {', '.join(SOURCE_TYPES)}."
         )
-    return SOURCE_TYPES[options["type"]]
+    found = SOURCE_TYPES[options["type"]]
+    known = [*found.needs, *found.takes]
+    if not known:
+        return found
+    what = f"source {name} (type={options['type']})"
+    for option in options:
+        if option not in ("type", "weight", *known):
+            raise UserError(
+                f"{what} has no option {option!r}{nearest(option, known)}; it has "
+                f"{', '.join(known)}."
+            )
+    lacking = [option for option in found.needs if options.get(option) in (None, "")]
+    if lacking:
+        raise UserError(f"{what} needs {', '.join(lacking)}; it has {', '.join(known)}.")
+    return found
 
 
 def source_labels(sources: Mapping[str, Options], *, root: Path | None = None) -> list[str]:

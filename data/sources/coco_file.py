@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.sources.file_index import Problems
+from data.boxes import all_fractions
+from data.sources.file_index import SHOWN, Problems
 from data.sources.json_items import read_json_lists
 from wordtree.errors import UserError
 
@@ -46,23 +49,22 @@ class CocoFile:
 
 
 def read_coco_file(path: str | Path, *, need_annotations: bool = True) -> CocoFile:
-    """Reads a COCO annotation file of any size, holding its text once and no dicts.
+    """Reads a COCO annotation file of any size, holding neither its text nor its dicts.
 
     Raises UserError, with all problems in one sentence, where it is no such file, where ids are
     missing or used twice, and where all boxes are fractions instead of pixels. Annotations of an
     unknown image, or without four numbers, are left out and counted.
     """
     problems = Problems()
-    images: dict[Any, int] = {}
+    images, categories = _Rows(), _Rows()  # ids that are listed
+    owners, kinds = _Rows(), _Rows()  # ids that annotations name
     names: list[str] = []
-    sizes: list[tuple[int, int]] = []
-    categories: dict[Any, int] = {}
+    sizes = array("q")
     category_names: list[str] = []
-    owners: list[Any] = []
-    owner_categories: list[Any] = []
-    boxes: list[float] = []
-    crowd: list[bool] = []
-    seen: set[Any] = set()
+    owner, kind = array("q"), array("q")
+    boxes = array("d")
+    crowd = array("b")
+    ids = _Ids()
 
     def add_image(entry: Any) -> None:
         identity, name = _field(entry, "id"), _field(entry, "file_name")
@@ -71,9 +73,9 @@ def read_coco_file(path: str | Path, *, need_annotations: bool = True) -> CocoFi
         elif identity in images:
             problems.add(_TWICE_IMAGE, f"{identity!r}")
         else:
-            images[identity] = len(names)
+            images.row(identity)
             names.append(name)
-            sizes.append((_side(entry, "height"), _side(entry, "width")))
+            sizes.extend((_side(entry, "height"), _side(entry, "width")))
 
     def add_category(entry: Any) -> None:
         identity, name = _field(entry, "id"), _field(entry, "name")
@@ -82,73 +84,149 @@ def read_coco_file(path: str | Path, *, need_annotations: bool = True) -> CocoFi
         elif identity in categories:
             problems.add(_TWICE_CATEGORY, f"{identity!r}")
         else:
-            categories[identity] = len(category_names)
+            categories.row(identity)
             category_names.append(name)
 
     def add_annotation(entry: Any) -> None:
-        box = _numbers(_field(entry, "bbox"))
-        owner = _field(entry, "image_id")
-        if box is None or not _is_id(owner):
+        box, image_id = _numbers(_field(entry, "bbox")), _field(entry, "image_id")
+        if box is None or not _is_id(image_id):
             problems.add("annotations without an image_id and a bbox of four numbers", entry)
             return
-        identity = _field(entry, "id")
+        identity, category = _field(entry, "id"), _field(entry, "category_id")
         if _is_id(identity):
-            if identity in seen:
-                problems.add("annotation ids used twice (each is kept)", f"{identity!r}")
-            seen.add(identity)
-        category = _field(entry, "category_id")
-        owners.append(owner)
-        owner_categories.append(category if _is_id(category) else None)
+            ids.add(identity)
+        owner.append(owners.row(image_id))
+        kind.append(kinds.row(category if _is_id(category) else None))
         boxes.extend(box)
-        crowd.append(bool(_field(entry, "iscrowd")))
+        crowd.append(_field(entry, "iscrowd") in (1, "1"))
 
     lists = {"images": add_image, "categories": add_category, "annotations": add_annotation}
     found = read_json_lists(path, lists)
+    raw = np.frombuffer(boxes, np.float64).reshape(-1, 4)
+    stated = np.frombuffer(sizes, np.int64).reshape(-1, 2)
     needed = set(lists) if need_annotations else {"images"}
-    if needed - found:
-        absent = ", ".join(repr(key) for key in sorted(needed - found))
-        raise UserError(f"{path} has no {absent}; give a COCO annotation file")
+    _refuse(path, sorted(needed - found), problems, raw, stated, images=len(names))
+
+    row_of = np.array([images.get(one) for one in owners], np.int64)
+    category_of = np.array([categories.get(one) for one in kinds], np.int64)
+    image = row_of[np.frombuffer(owner, np.int64)]
+    category = category_of[np.frombuffer(kind, np.int64)]
+    kept = image >= 0
+    for twice in ids.twice():
+        problems.add("annotation ids used twice (each is kept)", f"{twice!r}")
+    _count(problems, "annotations of an unknown image", "image_id", ~kept, owner, owners)
+    _count(
+        problems,
+        "annotations of an unknown category (now ignore regions)",
+        "category_id",
+        kept & (category < 0),
+        kind,
+        kinds,
+    )
+    return CocoFile(
+        image_ids=_id_array(list(images)),
+        file_names=names,
+        sizes=stated,
+        category_names=category_names,
+        image=image[kept],
+        category=category[kept],
+        boxes=raw if kept.all() else raw[kept],
+        crowd=np.frombuffer(crowd, np.int8).astype(bool)[kept],
+        problems=problems,
+    )
+
+
+def coco_categories(path: str | Path) -> list[str]:
+    """The names of a file's categories, in its order; what else is wrong with the file is not
+    looked at. Raises UserError for what is no COCO file."""
+    names: list[Any] = []
+    if not read_json_lists(path, {"categories": lambda entry: names.append(_field(entry, "name"))}):
+        raise UserError(f"{path} has no 'categories'; give a COCO annotation file")
+    return [name for name in names if isinstance(name, str)]
+
+
+class _Rows(dict[Hashable, int]):
+    """Numbers for ids, in the order in which they come first."""
+
+    def row(self, identity: Hashable) -> int:
+        return self.setdefault(identity, len(self))
+
+    def get(self, identity: Hashable) -> int:  # type: ignore[override]
+        return super().get(identity, -1)
+
+
+class _Ids:
+    """Many ids, of which only repeated ones matter: eight bytes for each whole number."""
+
+    def __init__(self) -> None:
+        self._whole = array("q")
+        self._others: set[Hashable] = set()
+        self._twice: list[Hashable] = []
+
+    def add(self, identity: int | str) -> None:
+        if isinstance(identity, int) and abs(identity) < 1 << 63:
+            self._whole.append(identity)
+        elif identity in self._others:
+            self._twice.append(identity)
+        else:
+            self._others.add(identity)
+
+    def twice(self) -> list[Hashable]:
+        """An entry for every time an id came again."""
+        values = np.sort(np.frombuffer(self._whole, np.int64))
+        return [*values[1:][values[1:] == values[:-1]].tolist(), *self._twice]
+
+
+def _count(
+    problems: Problems,
+    what: str,
+    field: str,
+    wrong: NDArray[np.bool_],
+    rows: array[int],
+    ids: _Rows,
+) -> None:
+    """Counts annotations that name an unknown id; `rows` are places in `ids`."""
+    found, names = np.flatnonzero(wrong), list(ids)
+    for row in found[:SHOWN]:
+        problems.add(what, f"{field} {names[rows[row]]!r}")
+    if len(found) > SHOWN:
+        problems.add(what, "", count=len(found) - SHOWN)
+
+
+def _refuse(
+    path: str | Path,
+    absent: list[str],
+    problems: Problems,
+    boxes: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    *,
+    images: int,
+) -> None:
+    """One UserError with all that makes the file ambiguous."""
+    faults, remedies = [], []
+    if absent:
+        faults.append(f"{path} has no {', '.join(map(repr, absent))}")
+        remedies.append("give a COCO annotation file")
     refused = Problems()
     for kind in _REFUSED:
         if kind in problems.counts:
             refused.counts[kind] = problems.counts[kind]
             refused.examples[kind] = problems.examples[kind]
     if refused:
-        raise UserError(f"{path} has {refused}; correct the file")
-    if not names:
-        raise UserError(f"{path} lists no images; give a COCO annotation file")
-    image = np.array([images.get(owner, -1) for owner in owners], np.int64)
-    category = np.array([categories.get(c, -1) for c in owner_categories], np.int64)
-    raw = np.array(boxes, np.float64).reshape(-1, 4)
-    _refuse_fractions(path, raw)
-    for row in np.flatnonzero(image < 0):
-        problems.add("annotations of an unknown image", f"image_id {owners[row]!r}")
-    kept = image >= 0
-    for row in np.flatnonzero(kept & (category < 0)):
-        problems.add(
-            "annotations of an unknown category (now ignore regions)",
-            f"category_id {owner_categories[row]!r}",
-        )
-    return CocoFile(
-        image_ids=_id_array(list(images)),
-        file_names=names,
-        sizes=np.array(sizes, np.int64).reshape(-1, 2),
-        category_names=category_names,
-        image=image[kept],
-        category=category[kept],
-        boxes=raw[kept],
-        crowd=np.array(crowd, bool)[kept],
-        problems=problems,
-    )
-
-
-def _refuse_fractions(path: str | Path, boxes: NDArray[np.float64]) -> None:
-    finite = boxes[np.isfinite(boxes).all(1)]
-    if len(finite) and 0 < np.abs(finite).max() <= 1:
-        raise UserError(
+        faults.append(f"{path} has {refused}")
+        remedies.append("correct the file")
+    if not images and not refused and "images" not in absent:
+        faults.append(f"{path} lists no images")
+        remedies.append("give a COCO annotation file")
+    if all_fractions(boxes, sizes):
+        finite = boxes[np.isfinite(boxes).all(1)]
+        faults.append(
             f"the boxes of {path} are fractions (none exceeds 1, the first is "
-            f"{finite[0].tolist()}), but COCO's are pixels; multiply them by width and height"
+            f"{finite[0].tolist()}), but COCO's are pixels"
         )
+        remedies.append("multiply the boxes by width and height")
+    if faults:
+        raise UserError("; ".join([*faults, " and ".join(dict.fromkeys(remedies))]))
 
 
 def _field(entry: Any, key: str) -> Any:

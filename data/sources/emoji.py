@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.sample import Kind, Sample
+from data.sources.counts import Counts
 from data.sources.emoji_scenes import draw_scene
 from data.sources.emoji_table import emoji_halves, emoji_keys, emoji_nodes, emoji_table
 from wordtree.errors import UserError
@@ -57,6 +58,11 @@ class _Choice:
         """(node, emoji), uniform over nodes, then over the node's emoji."""
         at = int(draw.random() * len(self.emoji))
         return self.nodes[at], self.emoji[at][int(draw.random() * len(self.emoji[at]))]
+
+    def parts(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The nodes, ascending, and the part of all picks that each is."""
+        nodes, times = np.unique(np.array(self.nodes, np.int64), return_counts=True)
+        return nodes, times / max(len(self.nodes), 1)
 
 
 def _choice(tree: WordTree, nodes: NDArray[np.int64], source: str) -> _Choice:
@@ -151,6 +157,19 @@ class EmojiScenes:
     def __len__(self) -> int:
         return self.length
 
+    def counts(self) -> Counts:
+        """What is expected of all scenes, if every wanted object finds a place."""
+        least, most = self.objects
+        nodes, parts = self._choice.parts()
+        numbers = np.arange(least, most + 1)
+        shown = 1 - (1 - parts[:, None]) ** numbers  # by a scene of so many objects
+        return Counts(
+            nodes=nodes,
+            boxes=parts * numbers.mean() * self.length,
+            photos=shown.mean(1) * self.length,
+            drawn=True,
+        )
+
     def read(self, index: int, *, size: tuple[int, int] | None = None) -> Sample:
         """Scene `index`, drawn at `size` (height, width) or at the canvas's; boxes in its pixels.
 
@@ -221,6 +240,11 @@ class EmojiPhotos:
 
     def __len__(self) -> int:
         return self.length
+
+    def counts(self) -> Counts:
+        """What is expected of all photos: one label each."""
+        nodes, parts = self._choice.parts()
+        return Counts(nodes, np.zeros(len(nodes)), parts * self.length, drawn=True)
 
     def read(self, index: int, *, size: tuple[int, int] | None = None) -> Sample:
         """Photo `index`, drawn at `size` (height, width) or at the canvas's.

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from data.images import PHOTO_ENDINGS, read_image
 from data.sample import Kind, Sample
-from data.sources.file_index import FileIndex, Problems, nearest
+from data.sources.annotated_photos import refuse_missing_folder
+from data.sources.categories import known_nodes, refuse_unknown
+from data.sources.counts import Counts, count_labels
+from data.sources.file_index import FileIndex, Problems
 from wordtree.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,17 +46,15 @@ class ImageFolderSource:
         folder that is not known (the nearest known one named)."""
         self.name, self.kind, self._folder = name, kind, str(folder)
         self.problems = Problems()
-        if not os.path.isdir(folder):
-            raise UserError(
-                f"the image folder {folder} does not exist; correct the path, or set "
-                "WORDTREE_DATA to the folder that holds your data sets"
-            )
+        refuse_missing_folder(folder)
         if kind == "background":
             photos = sorted(self._photos(self._folder))
             labels = np.full(len(photos), -1, np.int64)
             self.nodes: NDArray[np.int64] = np.zeros(0, np.int64)
         elif kind == "label_only":
-            photos, labels = self._classes(_known(tree, label_map), label_map is not None)
+            if tree is None:
+                raise ValueError("a label-only image folder needs the tree")
+            photos, labels = self._classes(known_nodes(tree, label_map), label_map is not None)
         else:
             raise UserError(
                 f"the image folder {folder} is declared {kind}, but has no boxes; declare it "
@@ -83,6 +84,10 @@ class ImageFolderSource:
         label = self._labels[index : index + 1]
         return label[label >= 0]
 
+    def counts(self) -> Counts:
+        """Photos of each node."""
+        return count_labels(np.arange(len(self)), self._labels, photos=len(self))
+
     def read(self, index: int, *, size: tuple[int, int] | None = None) -> Sample:  # noqa: ARG002
         """Photo `index` with its label. Raises BrokenPhoto."""
         path = self.path(index)
@@ -98,22 +103,24 @@ class ImageFolderSource:
         )
 
     def _classes(self, known: dict[str, int], mapped: bool) -> tuple[list[str], NDArray[np.int64]]:
-        unknown, kind = Problems(), "class folders that are not known"
+        entries = self._entries()
+        remedy = (
+            "add them to the label map (null leaves one out)"
+            if mapped
+            else "build the tree with them, move them away, or name a label map"
+        )
+        refuse_unknown(
+            f"the image folder {self._folder} has",
+            "class folders",
+            [entry.name for entry in entries],
+            known,
+            "that are not known",
+            remedy,
+        )
         photos: list[str] = []
         labels: list[int] = []
         nodes: set[int] = set()
-        for entry in sorted(os.scandir(self._folder), key=lambda e: e.name):
-            if entry.name.startswith("."):
-                continue
-            if not entry.is_dir():
-                self.problems.add("files outside of a class folder", entry.name)
-                continue
-            if entry.name not in known:
-                few = len(unknown.examples.get(kind, ())) < 10
-                unknown.add(
-                    kind, f"{entry.name!r}{nearest(entry.name, list(known)) if few else ''}"
-                )
-                continue
+        for entry in entries:
             found = sorted(self._photos(entry.path))
             node = known[entry.name]
             if node < 0:
@@ -128,19 +135,40 @@ class ImageFolderSource:
                 self.problems.add("class folders without a photo", entry.name)
             photos += found
             labels += [node] * len(found)
-        if unknown:
-            remedy = (
-                "add them to the label map (null leaves one out)"
-                if mapped
-                else "build the tree with them, move them away, or name a label map"
-            )
-            raise UserError(f"the image folder {self._folder} has {unknown}; {remedy}")
         self.nodes = np.array(sorted(nodes), np.int64)
         return photos, np.array(labels, np.int64)
 
+    def _entries(self) -> list[os.DirEntry[str]]:
+        """The class folders, by name."""
+        try:
+            found = sorted(os.scandir(self._folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise UserError(
+                f"the image folder {self._folder} cannot be read ({error.strerror}); give yourself "
+                "the right to read it"
+            ) from error
+        folders = []
+        for entry in found:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                folders.append(entry)
+            else:
+                self.problems.add("files outside of a class folder", entry.name)
+        return folders
+
     def _photos(self, folder: str) -> Iterator[str]:
-        for where, below, files in os.walk(folder):
+        def unread(error: OSError) -> None:
+            name = os.path.relpath(error.filename, self._folder)
+            self.problems.add("folders that cannot be read", f"{name}: {error.strerror}")
+
+        for where, below, files in os.walk(folder, onerror=unread):
             below[:] = sorted(one for one in below if not one.startswith("."))
+            for one in below:
+                # A link may lead back to a folder above: photos would be read without end.
+                if os.path.islink(os.path.join(where, one)):
+                    name = os.path.relpath(os.path.join(where, one), self._folder)
+                    self.problems.add("links to folders inside a class (not followed)", name)
             for file in sorted(files):
                 path = os.path.join(where, file)
                 if file.startswith("."):
@@ -151,11 +179,3 @@ class ImageFolderSource:
                     self.problems.add(
                         "files that are no photos", os.path.relpath(path, self._folder)
                     )
-
-
-def _known(tree: WordTree | None, label_map: LabelMap | None) -> dict[str, int]:
-    if tree is None:
-        raise ValueError("a label-only image folder needs the tree")
-    if label_map is None:
-        return {key: row for row, key in enumerate(tree.keys)}
-    return dict(zip(label_map.categories, label_map.nodes(tree).tolist(), strict=True))

@@ -15,6 +15,7 @@ import numpy as np
 from detector.evaluation.ap import HALVES, AveragePrecision
 from detector.evaluation.files import write_whole
 from detector.evaluation.hierarchy import BackOff
+from detector.evaluation.revision import revision
 from wordtree import WordTree
 
 PACKAGES = (
@@ -25,6 +26,7 @@ PACKAGES = (
     "albumentations",
     "opencv-python-headless",
     "pillow",
+    "simplejpeg",
     "pycocotools",
     "faster-coco-eval",
     "networkx",
@@ -38,6 +40,7 @@ PACKAGES = (
 )
 FIGURES = {"ap50": "ap50", "ap": "ap", "plain": "plain_ap50"}  # key of report.json: our name
 PICTURES = ("val_batch*.jpg", "pr_curve.png", "train_batch*.jpg", "gradcam*.jpg")
+SOURCE_COLUMNS = ("name", "kind", "photos")
 LISTED = 10  # best and worst nodes; broken photos beyond this many are counted
 
 # A figure over a tree means nothing without this (see ap.py for the whole of it).
@@ -48,8 +51,12 @@ MEANING = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages that the figures depend on."""
+    """Versions of Python and of the installed packages that the figures depend on, and the
+    checkout's git revision where it is one."""
     found = {"python": python_version()}
+    commit = revision()
+    if commit is not None:
+        found["revision"] = commit
     for package in PACKAGES:
         try:
             found[package] = version(package)
@@ -108,11 +115,14 @@ def write_report_md(
     command: str,
     settings: Mapping[str, object],
     broken: Sequence[tuple[str, str]] = (),
+    sources: Sequence[Mapping[str, object]] = (),
+    mixture: str = "",
 ) -> None:
     """Writes report.md; the pictures that stand beside it are linked.
 
     report: what `report_dict` gave. settings: key and value of the run's config, flat.
-    broken: path and reason of each photo that was skipped.
+    broken: path and reason of each photo that was skipped. sources: `name`, `kind`, `photos` and
+    whatever else says where they are from, as the config has it. mixture: what is drawn of them.
     """
     folder = Path(path).parent
     parts = [
@@ -122,6 +132,7 @@ def write_report_md(
         *_pictures(folder),
         *_nodes(tree, ap),
         *_run(report, command),
+        *_sources(sources, mixture),
         *_broken(broken),
         "## Settings",
         _table(("key", "value"), [(key, str(value)) for key, value in settings.items()]),
@@ -216,12 +227,27 @@ def _run(report: Mapping[str, Any], command: str) -> list[str]:
         ("training, seconds", f"{report['seconds']:,.0f}"),
         ("images a second", f"{report['images_per_second']:.1f}"),
         ("parameters", f"{report['parameters']:,}"),
+        ("git revision", report["versions"].get("revision", "not a git checkout")),
         ("seeds", ", ".join(f"{name} {seed}" for name, seed in report["seeds"].items())),
         ("tree", report["tree_hash"]),
     ]
     # Indented, so that no backtick of the command can end the block.
     block = "\n".join(f"    {line}" for line in command.splitlines())
     return ["## Run", block, _table(("", ""), rows)]
+
+
+def _sources(sources: Sequence[Mapping[str, object]], mixture: str) -> list[str]:
+    if not sources:
+        return []
+    rows = []
+    for source in sources:
+        rest = {key: value for key, value in source.items() if key not in SOURCE_COLUMNS}
+        given = ", ".join(f"{key} {value}" for key, value in rest.items())
+        photos = source["photos"]
+        count = f"{photos:,}" if isinstance(photos, int) else str(photos)
+        rows.append((str(source["name"]), str(source["kind"]), count, given))
+    block = "\n".join(f"    {line}" for line in mixture.splitlines())
+    return ["## Sources", _table((*SOURCE_COLUMNS, "given as"), rows), *([block] if block else [])]
 
 
 def _broken(broken: Sequence[tuple[str, str]]) -> list[str]:

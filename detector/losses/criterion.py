@@ -19,6 +19,7 @@ from detector.losses.boxed import (
     no_objectness_loss,
     objectness_loss,
 )
+from detector.losses.decisions import decisions, summary
 from detector.losses.regions import row_photos
 from detector.losses.weak import POLICIES, RULES, weak_class_loss, weak_objectness_loss
 from detector.predictions import Predictions
@@ -68,12 +69,15 @@ class Criterion(nn.Module):
         self.rule = partial(_named(RULES, "loss.rule", rule), **(rule_options or {}))
         self.policy = _named(POLICIES, "loss.policy", policy)
         self.ignore_iou, self.anchor_warmup, self.inputs = ignore_iou, anchor_warmup, inputs
+        self.decided: dict[str, float] = {}
 
     def forward(self, predictions: Predictions, batch: Batch, seen: int) -> dict[str, Tensor]:
         """seen: network inputs used so far, this step included, over all ranks."""
         photo_of_row = row_photos(predictions, batch)
         assigned = self.assign(predictions, batch, photo_of_row)
         winners = self.rule(predictions, batch)
+        for name, value in decisions(predictions, batch, assigned, winners).items():
+            self.decided[name] = self.decided.get(name, 0) + value
         sums = {
             "box": box_loss(predictions, batch, assigned, self.box),
             "objectness": objectness_loss(predictions, batch, assigned, self.objectness),
@@ -96,6 +100,11 @@ class Criterion(nn.Module):
         inputs = self.inputs or len(batch)
         parts = {name: sums[name] * (self.scales[name] / inputs) for name in PARTS}
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
+
+    def take_decisions(self) -> dict[str, float]:
+        """What was decided in all batches since the last call (detector/losses/decisions.py)."""
+        decided, self.decided = self.decided, {}
+        return summary(decided)
 
 
 def anchor_loss(predictions: Predictions) -> Tensor:

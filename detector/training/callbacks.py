@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from data.draw import contact_sheet, draw_boxes, draw_regions, node_colour, write_jpeg
+from data.draw import contact_sheet, enlarged, write_jpeg
+from data.draw_truths import EACH, box_texts, draw_labels, draw_truths
 from data.sample import KINDS, Batch
-from detector.training.loggers import Logger
+from detector.training.loggers import Logger, log_pictures
 from detector.training.trainer import Trainer
 from wordtree import WordTree
 
@@ -62,8 +63,40 @@ class LogLosses(Quiet):
             logger.close()
 
 
+class LogDecisions(Quiet):
+    """What the assignment and the weak rule decided since the last row: `assignment/NAME`.
+
+    loggers: those that take any name. Of several ranks the first one tells of its own inputs.
+    """
+
+    def __init__(self, loggers: Sequence[Logger], every: int) -> None:
+        self.loggers, self.every = loggers, every
+
+    def step(self, trainer: Trainer, losses: dict[str, float]) -> None:
+        """Writes when it is time, and at the last step."""
+        if trainer.step % self.every == 0 or trainer.step == trainer.steps:
+            decided = trainer.model.criterion.take_decisions()
+            for logger in self.loggers:
+                logger.log(trainer.step, {f"assignment/{n}": v for n, v in decided.items()})
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal after the last step: what is under way then (an evaluation, pictures) is given up.
+
+    reason: the signal's name.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class StopOnSignal(Quiet):
-    """SIGTERM and Ctrl-C end the run after the step under way, so that it can be resumed."""
+    """SIGTERM and Ctrl-C end the run after the step under way, so that it can be resumed.
+
+    It stands after the callback that writes the last checkpoint: only what comes after that can
+    be given up.
+    """
 
     def __init__(self) -> None:
         self.before: dict[signal.Signals, Any] = {}
@@ -79,8 +112,14 @@ class StopOnSignal(Quiet):
             self.before[number] = signal.signal(number, stop)
 
     def end(self, trainer: Trainer) -> None:
-        """Gives them back: whoever has no time for the last evaluation can stop it."""
-        self.close()
+        """From here on a signal does not wait: it raises Interrupted."""
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            del frame
+            raise Interrupted(signal.Signals(number).name)
+
+        for number in self.before:
+            signal.signal(number, interrupt)
 
     def close(self) -> None:
         """Gives them back."""
@@ -113,9 +152,17 @@ class Every(Quiet):
 class TrainPictures(Quiet):
     """The first batches of a run as `train_batch0.jpg` ...: what was fed, boxes and regions."""
 
-    def __init__(self, folder: Path, tree: WordTree, *, count: int = 3, images: int = 16) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tree: WordTree,
+        *,
+        loggers: Sequence[Logger] = (),
+        count: int = 3,
+        images: int = 16,
+    ) -> None:
         self.folder, self.tree, self.left, self.images = folder, tree, count, images
-        self.count = count
+        self.loggers, self.count = loggers, count
 
     def batch(self, trainer: Trainer, batch: Batch) -> None:
         """Draws, while there is something left to draw."""
@@ -123,33 +170,43 @@ class TrainPictures(Quiet):
             return
         path = self.folder / f"train_batch{self.count - self.left}.jpg"
         write_jpeg(path, picture_of(batch, self.tree, images=self.images))
+        log_pictures(self.loggers, trainer.step, [path])
         self.left -= 1
 
 
 def picture_of(batch: Batch, tree: WordTree, *, images: int = 16) -> np.ndarray:
     """A contact sheet of a batch: boxed truths, and label-only regions with their labels."""
+    return contact_sheet(pictures_of(batch, tree, images=images), columns=4)
+
+
+def pictures_of(batch: Batch, tree: WordTree, *, images: int | None = None) -> list[np.ndarray]:
+    """The first `images` inputs of a batch, all by default, as `picture_of` draws them."""
     batch = batch.to("cpu")
-    side = int(batch.images.shape[-1])
-    enlarge = max(1, round(384 / side))
+    height, width = batch.images.shape[-2:]
+    enlarge = max(1, round(384 / width))
+    boxes, nodes = batch.truth_box.numpy().astype(np.float64), batch.truth_node.numpy()
+    ignore, regions = batch.truth_ignore.numpy(), batch.photo_box.numpy()
+    label_only = (batch.photo_kind == KINDS.index("label_only")).numpy()
     drawn = []
-    for number in range(min(images, len(batch))):
+    for number in range(len(batch) if images is None else min(images, len(batch))):
         image = np.ascontiguousarray(batch.images[number].permute(1, 2, 0).numpy())
-        truths = (batch.photo_image[batch.truth_photo] == number).nonzero().squeeze(1)
-        weak = (batch.photo_kind == KINDS.index("label_only")) & (batch.photo_image == number)
-        texts = [
-            "ignored" if bool(batch.truth_ignore[t]) else _name(tree, int(batch.truth_node[t]))
-            for t in truths
-        ]
-        colours = [node_colour(int(batch.truth_node[t])) for t in truths]
-        canvas = draw_boxes(image, batch.truth_box[truths].numpy(), texts, colours, enlarge=enlarge)
-        regions = weak.nonzero().squeeze(1)
-        labels = [
-            ", ".join(_name(tree, int(n)) for n in batch.label_node[batch.label_photo == photo])
-            for photo in regions
-        ]
-        drawn.append(draw_regions(canvas, batch.photo_box[regions].numpy() * enlarge, labels))
-    return contact_sheet(drawn, columns=4)
-
-
-def _name(tree: WordTree, node: int) -> str:
-    return tree.names[node] if node >= 0 else "object"
+        photos = (batch.photo_image == number).nonzero().squeeze(1).tolist()
+        of_photo = [(batch.truth_photo == photo).numpy().nonzero()[0] for photo in photos]
+        texts: list[str] = []
+        for photo, rows in zip(photos, of_photo, strict=True):
+            share = (regions[photo, 2:] - regions[photo, :2]).prod() / (height * width)
+            # A tile has room for fewer names than a whole input.
+            each = max(2, round(EACH * float(share)))
+            texts += box_texts(boxes[rows], nodes[rows], ignore[rows], tree, each=each)
+        truths = np.concatenate([np.zeros(0, np.int64), *of_photo])
+        # Outlines first: names stand beside their boxes, also where another photo ends.
+        picture = enlarged(image, enlarge)
+        for photo in photos:
+            if label_only[photo]:
+                labels = batch.label_node[batch.label_photo == photo].numpy()
+                picture = draw_labels(picture, regions[photo] * enlarge, labels, tree)
+        picture = draw_truths(
+            picture, boxes[truths] * enlarge, nodes[truths], ignore[truths], tree, texts=texts
+        )
+        drawn.append(picture)
+    return drawn

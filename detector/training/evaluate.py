@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from detector.evaluation.ap import AveragePrecision, average_precision
 from detector.evaluation.hierarchy import BackOff, back_off_quality
 from detector.evaluation.plots import plot_pr_curve
 from detector.network.detector import Detector
+from detector.training.distributed import ALONE, Ranks
 from detector.training.validate import Validation, validate
 from wordtree import WordTree
 
@@ -49,10 +51,13 @@ def evaluate(
     device: torch.device,
     threshold: float,
     objectness: float,
-) -> Evaluation:
+    progress: Callable[[int, int], None] | None = None,
+    ranks: Ranks = ALONE,
+) -> Evaluation | None:
     """Average precision and the quality of backed-off labels on a boxed source.
 
-    nodes_boxed: the nodes that boxes carried in training.
+    nodes_boxed: the nodes that boxes carried in training. progress, ranks: as for `validate`; rank
+    0 gets the figures, the others None.
     """
     validation = validate(
         detector,
@@ -62,7 +67,11 @@ def evaluate(
         device=device,
         threshold=threshold,
         objectness=objectness,
+        progress=progress,
+        ranks=ranks,
     )
+    if validation is None:
+        return None
     return Evaluation(
         ap=average_precision(tree, validation.truths, validation.scored, nodes_boxed=nodes_boxed),
         back_off=back_off_quality(tree, validation.truths, validation.detections),
@@ -72,7 +81,13 @@ def evaluate(
 
 def write_pictures(folder: Path, evaluation: Evaluation, tree: WordTree) -> None:
     """`val_batch*.jpg`, the first photos with truth beside prediction, and `pr_curve.png`."""
-    pairs = list(zip(evaluation.validation.samples, evaluation.validation.detections, strict=True))
+    pairs = [
+        (sample, found)
+        for sample, found in zip(
+            evaluation.validation.samples, evaluation.validation.detections, strict=True
+        )
+        if sample.image.size  # only the first photos keep their pixels
+    ]
     for number, start in enumerate(range(0, min(len(pairs), 16), 8)):
         tiles = []
         for sample, found in pairs[start : start + 8]:

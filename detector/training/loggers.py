@@ -1,16 +1,25 @@
-"""Where figures and pictures of a run go. One more tracker is one more class of three methods."""
+"""Where figures and pictures of a run go: metrics.csv and TensorBoard, always.
+
+A logger is a class of three methods; services that are asked for by name are in `trackers`.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from wordtree.errors import UserError
+
+PICTURE_SIDE = 768  # pixels; the picture in full is a file of the run folder
 
 
 class Logger(Protocol):
@@ -24,6 +33,28 @@ class Logger(Protocol):
 
     def close(self) -> None:
         """Nothing is logged after this."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """A disk that refuses (full, read-only) is a UserError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} could not be written ({error.strerror or error}); free or mend the disk and "
+            f"resume the run."
+        ) from error
+
+
+def log_pictures(loggers: Iterable[Logger], step: int, files: Iterable[Path]) -> None:
+    """Shows picture files to loggers by their names without ending, scaled down to PICTURE_SIDE."""
+    for file in files:
+        with Image.open(file) as opened:
+            picture = opened.convert("RGB")
+        picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+        for logger in loggers:
+            logger.image(step, file.stem, np.array(picture))
 
 
 class CsvLogger:
@@ -43,23 +74,27 @@ class CsvLogger:
         going_on = resume_step is not None and self.path.is_file()
         if resume_step is not None and going_on:
             cut_back(self.path, self.columns, resume_step)
-        self._file = self.path.open("a" if going_on else "w", newline="", encoding="utf-8")
-        self._writer = csv.DictWriter(self._file, self.columns, lineterminator="\n")
-        if self._file.tell() == 0:
-            self._writer.writeheader()
-            self._file.flush()
+        with naming(self.path):
+            self._file = self.path.open("a" if going_on else "w", newline="", encoding="utf-8")
+            self._writer = csv.DictWriter(self._file, self.columns, lineterminator="\n")
+            if self._file.tell() == 0:
+                self._writer.writeheader()
+                self._file.flush()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Writes a line; ValueError for a name that is no column."""
-        self._writer.writerow({"step": step, **values})
-        self._file.flush()
+        with naming(self.path):
+            self._writer.writerow({"step": step, **values})
+            self._file.flush()
 
     def image(self, step: int, name: str, array: NDArray[np.uint8]) -> None:
         """A table has no place for pictures."""
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        # What is left to be written here could not be written before, and that was said.
+        with suppress(OSError):
+            self._file.close()
 
 
 def cut_back(path: Path, columns: Sequence[str], step: int) -> None:
@@ -94,17 +129,33 @@ class TensorBoardLogger:
         from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
 
         purge = None if resume_step is None else resume_step + 1
-        self._writer = SummaryWriter(str(folder), purge_step=purge)
+        self.folder = Path(folder)
+        self._hook = threading.excepthook
+        threading.excepthook = self._unless_ours
+        with naming(self.folder):
+            self._writer = SummaryWriter(str(folder), purge_step=purge)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """A scalar a name."""
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+        with naming(self.folder):
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
 
     def image(self, step: int, name: str, array: NDArray[np.uint8]) -> None:
         """A picture: uint8 (H, W, 3), RGB."""
-        self._writer.add_image(name, array, step, dataformats="HWC")
+        with naming(self.folder):
+            self._writer.add_image(name, array, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Writes out what waits and closes the file."""
-        self._writer.close()
+        """Writes out what waits and closes the file; says nothing where an error is on its way."""
+        failed = sys.exc_info()[0] is not None
+        try:
+            with suppress(OSError) if failed else naming(self.folder):
+                self._writer.close()
+        finally:
+            threading.excepthook = self._hook
+
+    def _unless_ours(self, died: threading.ExceptHookArgs) -> None:
+        # What its thread dies of, the writer raises again at its next call.
+        if type(died.thread).__module__ != "tensorboard.summary.writer.event_file_writer":
+            self._hook(died)

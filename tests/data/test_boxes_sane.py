@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.boxes import sane_boxes
+from data.boxes import all_fractions, sane_boxes
 
 SIZE = (100, 200)  # height, width
 
@@ -45,3 +45,26 @@ def test_whatever_goes_in_what_comes_out_lies_inside_and_has_an_area(boxes: list
     # a box that was dropped is counted by a rule
     dropped = [touched for rule, touched in sane.faults.items() if rule.endswith("dropped")]
     assert (np.any(dropped, axis=0) == ~sane.kept).all()
+
+
+def test_sides_beyond_all_measure_are_outside_and_warn_of_nothing() -> None:
+    assert one(0, 0, 1e200, 1e200) == ([], ["mostly or wholly outside the photo: dropped"])
+    assert sane_boxes([[-1e300, -1e300, 1e300, 1e300]], (0, 0)).kept.tolist() == [False]
+    assert sane_boxes([[5, 5, 70_000, 9]], (0, 0)).boxes.tolist() == [[5, 5, 70_000, 9]]
+
+
+def test_boxes_in_another_unit_have_its_pixel() -> None:
+    kept = sane_boxes([[0, 0, 0.5, 0.5], [0.1, 0.1, 0.1, 0.2]], 1, min_side=1e-6, rounding=1e-3)
+    assert kept.boxes.tolist() == [[0, 0, 0.5, 0.5]]
+    assert sane_boxes([[-1e-4, 0, 1, 1]], 1, min_side=1e-6, rounding=1e-3).faults[
+        "partly outside the photo: clipped"
+    ].tolist() == [False]
+
+
+def test_fractions_are_told_from_pixels_of_photos_that_are_larger() -> None:
+    assert all_fractions([[0, 0.1, 0.5, 1]], (480, 640))
+    assert all_fractions([[0, 0.1, 0.5, 1], [np.nan, 3, 3, 3]], ())
+    assert not all_fractions([[0, 0, 1, 1]], (2, 2))
+    assert not all_fractions([[0, 0, 1, 1], [0, 0, 1.5, 1]], (480, 640))
+    assert not all_fractions([[0, 0, 0, 0]], (480, 640))
+    assert not all_fractions([], (480, 640))

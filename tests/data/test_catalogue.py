@@ -70,9 +70,14 @@ def test_labels_of_several_sources_are_joined_each_once(tmp_path: Path) -> None:
     assert found == sorted({"n02094433", *emoji_keys()})
 
 
-def test_a_coco_source_without_a_map_says_what_to_name() -> None:
-    with pytest.raises(UserError, match=r"boxes\.json has no label_map; name one"):
-        source_labels({"boxes": {"type": "coco", "annotations": "boxes.json"}})
+def test_a_coco_source_without_a_map_has_wnids_or_says_what_to_name(tmp_path: Path) -> None:
+    options = {"type": "coco", "annotations": "boxes.json", "images": "."}
+    file = tmp_path / "boxes.json"
+    file.write_text('{"categories": [{"id": 1, "name": "n02094433"}, {"id": 2, "name": "cat"}]}')
+    with pytest.raises(UserError, match=r"boxes\.json has 1 categories that are no wnid .*'cat'"):
+        source_labels({"boxes": options}, root=tmp_path)
+    file.write_text('{"categories": [{"id": 1, "name": "n02094433"}]}')
+    assert source_labels({"boxes": options}, root=tmp_path) == ["n02094433"]
 
 
 def test_two_sources_of_one_type_draw_different_scenes(tree: WordTree) -> None:
@@ -91,3 +96,29 @@ def test_a_seed_of_its_own_wins_over_the_run_s(tree: WordTree) -> None:
 def test_an_unknown_half_of_the_emoji_names_the_halves(tree: WordTree) -> None:
     with pytest.raises(UserError, match=r"nodes=boxes is not known; choose boxed, label_only, all"):
         open_sources({"a": {**SCENES, "nodes": "boxes"}}, tree)
+
+
+def test_a_mistyped_option_is_refused_with_the_nearest_and_a_missing_one_is_named() -> None:
+    folder = {"type": "image_folder", "folder": "train", "kind": "label_only"}
+    with pytest.raises(UserError, match=r"labels \(type=image_folder\) has no option 'lable_map' "
+                       r"\(nearest: 'label_map'\)"):  # fmt: skip
+        source_labels({"labels": {**folder, "lable_map": "coco80"}})
+    with pytest.raises(UserError, match=r"boxes \(type=yolo\) needs yaml; it has yaml, split"):
+        source_labels({"boxes": {"type": "yolo"}})
+
+
+def test_names_that_are_no_wnids_are_refused_by_their_source_before_a_tree_is_built(
+    tmp_path: Path,
+) -> None:
+    make_folder(tmp_path / "{train}", "n02094433", "dogs", "Katze")
+    options = {"type": "image_folder", "folder": "{train}", "kind": "label_only"}
+    with pytest.raises(UserError, match=r"\{train\} has 2 class folders that are no wnid such as "
+                       r"n02094433 \('Katze', 'dogs'\); name a label map"):  # fmt: skip
+        source_labels({"labels": options}, root=tmp_path)
+
+
+def test_a_file_where_a_folder_is_needed_is_a_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / "train").write_text("no folder")
+    options = {"type": "image_folder", "folder": "train", "kind": "label_only"}
+    with pytest.raises(UserError, match="train is a file; correct the path"):
+        source_labels({"labels": options}, root=tmp_path)

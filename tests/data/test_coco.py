@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,55 @@ def test_the_reader_agrees_with_the_json_module_whatever_the_spacing(tmp_path: P
         assert lists["categories"] == content()["categories"]
 
 
+@pytest.mark.parametrize("window", [1, 2, 3, 7, 50, 400])
+def test_a_window_of_any_size_reads_the_same(tmp_path: Path, window: int) -> None:
+    odd = [1.5e-7, -1e22, 12345678901234567890, '\u7167\u7247 \U0001f600 \\ " é', None, True]
+    odd += [float("inf"), [], {}, {"a": [1, {"b": "c" * 100}]}]
+    for indent, ascii_only in ((None, True), (2, False)):
+        text = json.dumps(content(images=odd, other=odd), indent=indent, ensure_ascii=ascii_only)
+        (tmp_path / "a.json").write_text("\ufeff" + text, "utf-8")
+        found: list = []
+        names = read_json_lists(tmp_path / "a.json", {"images": found.append}, window=window)
+        assert (found, names) == (odd, {"images"})
+
+
+@pytest.mark.parametrize("window", [1, 16, 1 << 20])
+def test_a_fault_is_told_by_the_same_line_and_column_whatever_the_window(
+    tmp_path: Path, window: int
+) -> None:
+    text = json.dumps(content(), indent=1)
+    places = {text.index(mark) for mark in ('"width"', "60,", '"annotations"', '"bbox"')}
+    for at in sorted(places):
+        (tmp_path / "a.json").write_text(text[:at] + "é§" + text[at:])
+        with pytest.raises(json.JSONDecodeError) as theirs:
+            json.loads((tmp_path / "a.json").read_text())
+        with pytest.raises(UserError, match=f"line {theirs.value.lineno} column "
+                           f"{theirs.value.colno}: "):  # fmt: skip
+            read_json_lists(tmp_path / "a.json", {"images": print, "x": print}, window=window)
+    (tmp_path / "a.json").write_bytes(text.encode() + b"\xff")
+    with pytest.raises(UserError, match=f"its byte {len(text.encode())} is not UTF-8"):
+        read_json_lists(tmp_path / "a.json", {}, window=window)
+
+
+def test_reading_a_large_file_does_not_hold_its_text(tmp_path: Path) -> None:
+    file = tmp_path / "large.json"
+    images = ",".join(f'{{"id": {i}, "file_name": "{i:0500}"}}' for i in range(20_000))
+    file.write_text(f'{{"licences": [{images}], "images": [{images}]}}')
+    count = 0
+
+    def one(entry: dict) -> None:
+        nonlocal count
+        count += entry["id"]
+
+    tracemalloc.start()
+    read_json_lists(file, {"images": one})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == sum(range(20_000))
+    assert file.stat().st_size > 20e6
+    assert peak < 8e6
+
+
 def test_a_missing_file_or_folder_is_named(make, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.json"):
         CocoSource(tmp_path / "nowhere.json", tmp_path, tree=TREE)
@@ -218,6 +268,50 @@ def test_all_that_makes_a_file_ambiguous_comes_in_one_message_of_ten_examples_ea
     assert "2 images without an id or a file name" in message
     assert "1 category ids used twice (3)" in message
     assert "1 categories without an id or a name" in message
+
+
+def test_a_missing_part_does_not_hide_the_other_faults_of_a_file(make) -> None:
+    file = content(annotations=[annotation(bbox=[0.1, 0.2, 0.5, 1.0])])
+    del file["categories"]
+    file["images"].append({"id": 9, "file_name": "z.png"})
+    with pytest.raises(
+        UserError, match=r"has no 'categories'; .*1 image ids used twice.*fractions"
+    ):
+        make(file)
+
+
+def test_a_file_without_a_box_that_can_be_used_is_refused(make) -> None:
+    boxes = [[0, 0, 0, 9], [500, 500, 9, 9], [0, 0, 1e9, 1e9], [float("nan"), 0, 1, 1]]
+    file = content(annotations=[annotation(id=i, bbox=box) for i, box in enumerate(boxes)])
+    with pytest.raises(UserError, match=r"none of the 4 boxes .* can be used: 1 boxes not finite"):
+        make(file)
+
+
+def test_label_only_without_a_label_is_refused(make) -> None:
+    with pytest.raises(UserError, match=r"none of the 3 photos .* has a label"):
+        make(content(annotations=[]), kind="label_only")
+
+
+def test_a_crowd_is_what_says_so_and_nothing_else(make) -> None:
+    marks = [1, True, "1", 0, False, "0", None, "no"]
+    file = content(annotations=[annotation(id=i, iscrowd=m) for i, m in enumerate(marks)])
+    assert make(file).truth(0)[2].tolist() == [True] * 3 + [False] * 5
+
+
+def test_a_box_of_a_photo_whose_size_is_not_stated_is_at_most_as_large_as_a_photo_can_be(
+    make,
+) -> None:
+    file = content(annotations=[annotation(bbox=[0, 0, 1e9, 1e9]), annotation(id=2)])
+    del file["images"][0]["width"], file["images"][0]["height"]
+    source = make(file)
+    assert source.truth(0)[0].tolist() == [[5, 5, 25, 25]]
+    assert source.problems.counts == {"boxes mostly or wholly outside the photo: dropped": 1}
+
+
+def test_small_boxes_of_photos_of_two_pixels_are_no_fractions(make) -> None:
+    images = [{"id": 9, "file_name": "a.png", "width": 2, "height": 1}]
+    source = make(content(images=images, annotations=[annotation(bbox=[0, 0, 1, 1])]))
+    assert source.truth(0)[0].tolist() == [[0, 0, 1, 1]]
 
 
 def test_what_can_be_left_out_is_counted(make) -> None:

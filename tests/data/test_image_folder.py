@@ -133,6 +133,52 @@ def test_a_class_folder_may_be_a_link(tmp_path: Path) -> None:
     assert len(read(tmp_path / "set")) == 1
 
 
+def test_links_to_folders_inside_a_class_are_not_followed_but_counted(tmp_path: Path) -> None:
+    fill(tmp_path, "n00000002/a.jpg")
+    (tmp_path / "n00000002/up").symlink_to(tmp_path)
+    source = read(tmp_path)
+    assert len(source) == 1
+    assert source.problems.counts == {"links to folders inside a class (not followed)": 1}
+
+
+def test_a_folder_that_may_not_be_read_is_counted_or_refused(tmp_path: Path, monkeypatch) -> None:
+    fill(tmp_path, "n00000002/a.jpg", "n00000002/locked/b.jpg", "n00000003/c.jpg")
+    scandir = os.scandir
+    locked = {"locked"}
+
+    def guarded(path):
+        if os.path.basename(path) in locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    source = read(tmp_path)
+    assert len(source) == 2
+    assert source.problems.counts == {"folders that cannot be read": 1}
+    assert "n00000002/locked: Permission denied" in str(source.problems)
+    locked.add(tmp_path.name)
+    with pytest.raises(UserError, match="cannot be read .Permission denied."):
+        read(tmp_path)
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "photos").write_text("x")
+    with pytest.raises(UserError, match="photos is a file; correct the path"):
+        read(tmp_path / "photos")
+
+
+def test_class_folders_that_are_twins_but_for_their_case_stay_two(tmp_path: Path) -> None:
+    class Names:
+        categories = ("Turkey", "turkey")
+
+        def nodes(self, tree: WordTree) -> np.ndarray:
+            return np.array([1, 2])
+
+    fill(tmp_path, "Turkey/a.jpg", "turkey/a.jpg")
+    source = read(tmp_path, label_map=Names())
+    assert [source.read(i).labels.tolist() for i in range(2)] == [[1], [2]]
+
+
 def test_nothing_is_written_and_the_source_survives_pickling(tmp_path: Path) -> None:
     fill(tmp_path, "n00000002/a.jpg", "n00000003/b.jpg")
     before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))

@@ -5,11 +5,13 @@ import os
 import pickle
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -30,20 +32,16 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
+def png_chunk(name: bytes, body: bytes) -> bytes:
+    whole = name + body
+    return struct.pack(">I", len(body)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+
 def jpeg(**options: object) -> bytes:
     return encoded(Image.fromarray(smooth()), "JPEG", quality=95, **options)
 
 
-@pytest.fixture(params=["simplejpeg", "opencv"])
-def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "simplejpeg":
-        pytest.importorskip("simplejpeg", reason="pip install simplejpeg")
-    else:
-        monkeypatch.setattr(images, "_simplejpeg", lambda: None)
-    return request.param
-
-
-def test_a_jpeg_reads_as_pil_reads_it(decoder: str) -> None:
+def test_a_jpeg_reads_as_pil_reads_it() -> None:
     for progressive in (False, True):
         data = jpeg(progressive=progressive)
         expected = np.asarray(Image.open(io.BytesIO(data)))
@@ -52,7 +50,7 @@ def test_a_jpeg_reads_as_pil_reads_it(decoder: str) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_every_exif_orientation_is_undone(decoder: str, orientation: int, kind: str) -> None:
+def test_every_exif_orientation_is_undone(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"quality": 95} if kind == "JPEG" else {}
@@ -69,20 +67,20 @@ def test_the_size_from_the_header_is_that_of_the_upright_photo(tmp_path: Path) -
     assert read_image(tmp_path / "a.jpg").shape == (64, 48, 3)
 
 
-def test_damaged_exif_leaves_the_photo_as_it_is(decoder: str) -> None:
+def test_damaged_exif_leaves_the_photo_as_it_is() -> None:
     data = jpeg(exif=b"Exif\0\0II*\0\xff\xff\xff\xff" + b"\x12\x01" * 9)
     assert decode_image(data, "a.jpg").shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
-def test_a_jpeg_that_is_cut_off_is_broken(decoder: str, share: float, progressive: bool) -> None:
+def test_a_jpeg_that_is_cut_off_is_broken(share: float, progressive: bool) -> None:
     data = jpeg(progressive=progressive)
     with pytest.raises(BrokenPhoto, match=r"a\.jpg"):
         decode_image(data[: int(len(data) * share)], "a.jpg")
 
 
-def test_a_cut_jpeg_with_a_whole_thumbnail_in_its_header_is_broken(decoder: str) -> None:
+def test_a_cut_jpeg_with_a_whole_thumbnail_in_its_header_is_broken() -> None:
     thumbnail = jpeg()
     data = jpeg()
     segment = b"\xff\xe2" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
@@ -132,7 +130,7 @@ def test_pixels_without_a_stated_white_are_refused() -> None:
         decode_image(data, "a.tiff")
 
 
-def test_grey_palette_two_level_and_cmyk_become_rgb(decoder: str) -> None:
+def test_grey_palette_two_level_and_cmyk_become_rgb() -> None:
     photo = Image.fromarray(smooth())
     for mode, kind in (("L", "JPEG"), ("L", "PNG"), ("1", "PNG"), ("P", "GIF"), ("CMYK", "JPEG")):
         image = photo.convert(mode)
@@ -175,16 +173,12 @@ def test_a_stereo_photo_gives_its_first_picture() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20_000, 3), (3, 20_000)])
-def test_extreme_shapes_are_read(decoder: str, size: tuple[int, int]) -> None:
+def test_extreme_shapes_are_read(size: tuple[int, int]) -> None:
     data = encoded(Image.new("RGB", size[::-1], "teal"), "JPEG")
     assert decode_image(data, "a.jpg").shape == (*size, 3)
 
 
 def test_a_decompression_bomb_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    def chunk(name: bytes, body: bytes) -> bytes:
-        whole = name + body
-        return struct.pack(">I", len(body)) + whole + struct.pack(">I", zlib.crc32(whole))
-
     def forbidden(*_: object) -> None:
         raise AssertionError("a pixel was decoded")
 
@@ -192,9 +186,10 @@ def test_a_decompression_bomb_is_refused_by_its_header(monkeypatch: pytest.Monke
     monkeypatch.setattr(images, "_decode_jpeg", forbidden)
     for side in (14_000, 50_000):
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-        bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+        bomb = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header)
+        bomb += png_chunk(b"IDAT", zlib.compress(b""))
         with pytest.raises(BrokenPhoto, match=r"too large|allowed"):
-            decode_image(bomb + chunk(b"IEND", b""), "bomb.png")
+            decode_image(bomb + png_chunk(b"IEND", b""), "bomb.png")
     with pytest.raises(BrokenPhoto, match="64 x 48 pixels by its header"):
         decode_image(jpeg(), "a.jpg", max_pixels=3000)
 
@@ -217,12 +212,103 @@ def test_files_that_are_no_photos_say_why(tmp_path: Path) -> None:
         assert caught.value.path == str(tmp_path / f"{name}.jpg")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything; run as another user")
-def test_an_unreadable_file_says_so(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(jpeg())
-    (tmp_path / "a.jpg").chmod(0)
-    with pytest.raises(BrokenPhoto, match="permission"):
-        read_image(tmp_path / "a.jpg")
+@pytest.fixture
+def common_user() -> Iterator[None]:
+    """Root may read everything, so it is another user for the length of a test."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_an_unreadable_file_or_folder_says_so(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    for folder, mode in (("a", 0o755), ("b", 0)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").write_bytes(jpeg())
+        (tmp_path / folder / "a.jpg").chmod(0)
+        (tmp_path / folder).chmod(mode)
+    request.getfixturevalue("common_user")
+    for folder in ("a", "b"):
+        with pytest.raises(BrokenPhoto, match="permission"):
+            read_image(tmp_path / folder / "a.jpg")
+
+
+def test_pipes_devices_huge_files_and_names_with_a_nul_are_refused_and_do_not_hang(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)  # no byte of it is on the disk
+    (tmp_path / "zeros.jpg").symlink_to("/dev/zero")
+    reasons = {"pipe": "a pipe", "zeros": "a device", "huge": "bytes, more than", "n\0ul": "null"}
+    for name, reason in reasons.items():
+        with pytest.raises(BrokenPhoto, match=reason):
+            read_image(tmp_path / f"{name}.jpg")
+
+
+def photos_of_every_kind() -> dict[str, tuple[bytes, bool]]:
+    """What a folder of photos may hold: the bytes, and whether they are a photo."""
+    photo = Image.fromarray(smooth())
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "blue")]
+    many = {"save_all": True, "append_images": frames[1:]}
+    deep = cv2.imencode(".png", np.full((5, 6), 40_000, np.uint16))[1].tobytes()
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b"")
+    return {
+        "plain": (jpeg(), True),
+        "empty": (b"", False),
+        "cut": (jpeg()[:-300], False),
+        "cut, end mark put back": (jpeg()[:-300] + b"\xff\xd9", False),
+        "cut, of inks": (encoded(photo.convert("CMYK"), "JPEG")[:-300] + b"\xff\xd9", False),
+        "cut, stereo": (encoded(photo, "MPO", save_all=True)[:-300] + b"\xff\xd9", False),
+        "text": (b"not a photo " * 50, False),
+        "1 x 1": (encoded(Image.new("RGB", (1, 1)), "JPEG"), True),
+        "20,000 x 3": (encoded(Image.new("RGB", (3, 20_000)), "JPEG"), True),
+        "of inks": (encoded(photo.convert("CMYK"), "JPEG"), True),
+        "grey": (encoded(photo.convert("L"), "JPEG"), True),
+        "16 bits": (deep, True),
+        "palette": (encoded(photo.convert("P"), "PNG"), True),
+        "transparent": (encoded(photo.convert("RGBA"), "PNG"), True),
+        "turned": (jpeg(exif=turned), True),
+        "animated gif": (encoded(frames[0], "GIF", **many), True),
+        "animated webp": (encoded(frames[0], "WEBP", **many), True),
+        "bomb": (bomb + png_chunk(b"IEND", b""), False),
+    }
+
+
+@pytest.mark.parametrize("kind", photos_of_every_kind())
+def test_a_file_and_its_bytes_give_the_same_photo_or_are_both_broken(
+    kind: str, tmp_path: Path
+) -> None:
+    data, whole = photos_of_every_kind()[kind]
+    path = tmp_path / "a.jpg"  # whatever it is, its name says JPEG
+    path.write_bytes(data)
+    if whole:
+        photo = read_image(path)
+        assert photo.dtype == np.uint8
+        assert photo.shape == (*read_size(path), 3)
+        assert np.array_equal(photo, decode_image(data, path))
+        return
+    for reader in (lambda: read_image(path), lambda: decode_image(data, path)):
+        with pytest.raises(BrokenPhoto, match=r"a\.jpg"):
+            reader()
+
+
+def test_stray_bytes_between_two_parts_leave_a_photo_whole() -> None:
+    data = jpeg()
+    at = data.index(b"\xff\xda")
+    stray = data[:at] + b"\0\0\0" + data[at:]
+    with pytest.raises(ValueError, match="extraneous"):
+        simplejpeg.decode_jpeg(stray)
+    assert np.array_equal(decode_image(stray, "a.jpg"), decode_image(data, "a.jpg"))
 
 
 def test_broken_photo_survives_pickling() -> None:

@@ -21,6 +21,7 @@ from data.images import BrokenPhoto
 from data.loader import Loader, Stream
 from data.mixture import Grid, Mixture, Share
 from data.sample import Sample
+from data.transforms import TrainTransform, View
 from wordtree.errors import UserError
 
 
@@ -45,6 +46,20 @@ class Coloured:
             return Sample(image, self.kind, labels=np.array([index]), **shared)
         box = np.array([[1, 2, size[1] - 3, size[0] - 4]], np.float32)
         return Sample(image, self.kind, box, np.array([index]), np.array([False]), **shared)
+
+
+@dataclass(frozen=True)
+class Tiled(Coloured):
+    """Photos of 60 x 80 whose 48 objects of 10 x 10 cover them; each is brighter than the last."""
+
+    def read(self, index, *, size=None):
+        rows, columns = np.divmod(np.arange(48), 8)
+        corners = np.stack([columns, rows], 1) * 10
+        boxes = np.concatenate([corners, corners + 10], 1).astype(np.float32)
+        image = np.kron(np.arange(48).reshape(6, 8) + 200, np.ones((10, 10)))
+        image = np.repeat(image[..., None], 3, 2).astype(np.uint8)
+        flags = np.zeros(48, bool)
+        return Sample(image, "boxed", boxes, np.arange(48), flags, source=self.name, index=index)
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,12 @@ def make_stream(place=noisy, sources=None, grids=None, seed=0):
     return Stream(mixture, place, size=(48, 64), stride=8)
 
 
+def make_multiscale(every, seed=0, **more):
+    one = make_stream(seed=seed, **more)
+    sizes = [(48, 64), (64, 96), (96, 64)]
+    return Stream(one.mixture, one.place, size=(48, 64), stride=8, sizes=sizes, every=every)
+
+
 def first(loader, count):
     with loader:
         return list(islice(loader, count))
@@ -135,12 +156,90 @@ def test_a_placement_may_say_where_the_photo_stands():
     assert one.regions[1, 0] == one.regions[0, 2]
 
 
+def test_a_mosaic_of_boxed_photos_alone_keeps_each_box_in_its_tile_and_ignores_remnants():
+    source = Tiled("boxes", "boxed")
+    place = TrainTransform(boxed=View(fill=(1, 1), scale=(1.2, 2.0)), colour=None)
+    stream = make_stream(place=place, sources=[source], grids=[Grid(2, 2)])
+    ignored = 0
+    for position in range(8):
+        one = stream[position]
+        assert len(one.samples) == 4
+        for sample, (left, top, right, bottom) in zip(one.samples, one.regions, strict=True):
+            assert sample.kind == "boxed"
+            assert (sample.boxes >= [left, top, left, top]).all()
+            assert (sample.boxes <= [right, bottom, right, bottom]).all()
+            # the objects cover the photo, so their boxes and remnants cover its region
+            area = (sample.boxes[:, 2:] - sample.boxes[:, :2]).prod(1)
+            assert area.sum() == pytest.approx((right - left) * (bottom - top), rel=0.05)
+            for box, node, gone in zip(sample.boxes, sample.nodes, sample.ignore, strict=True):
+                sides = box[2:] - box[:2]
+                assert gone or (sides >= 2).all()
+                if (sides > 3).all():
+                    x, y = ((box[:2] + box[2:]) / 2).astype(int)
+                    assert abs(int(one.image[y, x, 0]) - 200 - node) <= 1
+            ignored += sample.ignore.sum()
+    assert ignored > 10
+
+
 def test_cuts_differ_from_input_to_input_and_with_the_seed():
     def cuts(seed):
         return [make_stream(seed=seed, grids=[Grid(2, 2)])[p].regions.tolist() for p in range(9)]
 
     assert cuts(0) == cuts(0) != cuts(1)
     assert len({str(c) for c in cuts(0)}) > 1
+
+
+def test_inputs_take_a_new_size_every_so_many_and_each_equally_often():
+    stream = make_multiscale(every=8)
+    sizes = [stream[position].image.shape[:2] for position in range(8 * 12)]
+    assert sizes == [stream.size_at(position) for position in range(len(sizes))]
+    steps = [sizes[at : at + 8] for at in range(0, len(sizes), 8)]
+    assert all(len(set(step)) == 1 for step in steps)
+    rounds = [[step[0] for step in steps[at : at + 3]] for at in range(0, 12, 3)]
+    assert all(sorted(one) == sorted(stream.sizes) for one in rounds)
+    assert len({tuple(one) for one in rounds}) > 1  # in an order of their own each time
+
+
+def test_sizes_are_a_function_of_seed_and_position():
+    def drawn(seed):
+        return [make_multiscale(every=4, seed=seed).size_at(p) for p in range(0, 120, 4)]
+
+    assert drawn(0) == drawn(0) != drawn(1)
+
+
+def test_cuts_boxes_and_regions_fit_inputs_of_every_size():
+    stream = make_multiscale(every=1, grids=[Grid(2, 3)])
+    for position in range(9):
+        one = stream[position]
+        height, width = one.image.shape[:2]
+        assert one.regions[:, 2:].max(0).tolist() == [width, height]
+        area = (one.regions[:, 2:] - one.regions[:, :2]).prod(1).sum()
+        assert area == height * width
+        for sample, region in zip(one.samples, one.regions, strict=True):
+            assert (sample.boxes >= np.tile(region[:2], 2)).all()
+            assert (sample.boxes <= np.tile(region[2:], 2)).all()
+
+
+def test_sizes_are_the_same_whatever_start_workers_and_ranks():
+    stream = make_multiscale(every=6)
+    whole = first(Loader(stream, batch_size=6), 6)
+    assert len({batch.images.shape for batch in whole}) == 3
+    later = first(Loader(stream, batch_size=6, start=18, workers=2), 3)
+    for one, other in zip(whole[3:], later, strict=True):
+        assert_equal(one, other)
+    ranks = [first(Loader(stream, batch_size=3, rank=r, world=2, workers=r), 6) for r in (0, 1)]
+    for step, batch in enumerate(whole):
+        assert torch.equal(torch.cat([rank[step].images for rank in ranks]), batch.images)
+
+
+def test_sizes_that_do_not_fit_stride_or_grids_are_refused_when_the_stream_is_made():
+    mixture = make_stream(grids=[Grid(1, 1), Grid(1, 5)]).mixture
+    with pytest.raises(UserError, match=r"\(60, 64\).* multiples of the network's stride 8"):
+        Stream(mixture, noisy, size=(48, 64), stride=8, sizes=[(48, 64), (60, 64)])
+    with pytest.raises(UserError, match="32 pixels cannot be cut into 5 tiles"):
+        Stream(mixture, noisy, size=(48, 64), stride=8, sizes=[(32, 32)])
+    unused = make_stream(grids=[Grid(1, 1), Grid(1, 5, weight=0)]).mixture
+    assert Stream(unused, noisy, size=(32, 32), stride=8).size_at(7) == (32, 32)
 
 
 @settings(max_examples=15, deadline=None)

@@ -268,16 +268,6 @@ def test_one_side_alone_fills_all_tiles_whatever_the_ratio():
     assert count_kinds(Mixture(both, ratio=math.inf), range(10)) == {"label_only": 10}
 
 
-def test_the_report_has_a_line_for_each_source():
-    shares = [*DEMO_SOURCES, Share(Photos("rest", "boxed"), 0)]
-    lines = Mixture(shares, grids=DEMO_GRIDS, ratio=1.65).report().splitlines()
-    assert len(lines) == 4
-    assert lines[0] == (
-        "scenes: boxed, 40 photos, 4.1% of the photos drawn, 0.20 an input, an epoch is 200 inputs"
-    )
-    assert lines[3].endswith("unused")
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -318,3 +308,16 @@ def test_impossible_grids_and_shares_are_refused():
         Share(Photos("empty", "boxed", 0))
     with pytest.raises(UserError, match="weight inf"):
         Share(BOXED, math.inf)
+
+
+def test_boxed_mosaics_stand_alone_or_beside_grids_that_make_up_for_them():
+    alone = Grid(2, 2, kinds=("boxed",))
+    for sources, ratio in (([Share(BOXED)], 4.0), ([Share(BOXED), Share(LABELS)], 0.0)):
+        mixture = Mixture(sources, grids=[alone], ratio=ratio, deck=8)
+        assert {tile.source for p in range(40) for tile in mixture.plan(p).tiles} == {0}
+        assert mixture.grids == ((2, 2),)
+    mixed = Mixture([Share(BOXED), Share(LABELS)], grids=[alone, Grid(2, 2)], ratio=0.5, deck=8)
+    plans = [mixed.plan(position) for position in range(240)]
+    drawn = Counter(tile.source for plan in plans for tile in plan.tiles)
+    assert drawn[1] == drawn[0] / 2
+    assert sum({tile.source for tile in plan.tiles} == {0} for plan in plans) >= 120

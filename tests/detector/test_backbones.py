@@ -122,6 +122,7 @@ def test_efficientnet_lite0_has_the_channels_of_the_paper() -> None:
         ("narrow", {"width": 2}, "has no option width; it has widths, blocks"),
         ("darknet19", {"deepest": 12}, "deepest=12 is not"),
         ("efficientnet_lite0", {"deepest": 2}, "deepest=2 is not"),
+        ("efficientnet_lite0", {"frozen": 5}, "frozen=5 is not"),
         ("torchvision:resnet19", {}, "is not a classifier of torchvision"),
         ("torchvision:vit_b_16", {}, "does not take a photo of 256 x 256"),
         ("torchvision:alexnet", {}, "has no level of stride 4 to 32"),
@@ -205,3 +206,30 @@ def test_pretrained_weights_recognise_photos() -> None:
         tried += 1
     assert tried == 37
     assert right / tried >= 0.6
+
+
+@pytest.mark.parametrize(("frozen", "blocks"), [(2, 1), (8, 5), (16, 11)])
+def test_frozen_layers_keep_their_weights_and_their_norms_averages(
+    frozen: int, blocks: int
+) -> None:
+    backbone = build_backbone("efficientnet_lite0", frozen=frozen).train()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    levels = backbone(torch.randn(2, 3, 64, 64))
+    sum(level.square().mean() for level in levels.values() if level.requires_grad).backward()
+    learns = {name for name, p in backbone.named_parameters() if p.grad is not None}
+    assert learns == {n for n, p in backbone.named_parameters() if p.requires_grad}
+    kept = ("_conv_stem.", "_bn0.", *(f"_blocks.{i}." for i in range(blocks)))
+    assert not any(name.startswith(kept) for name in learns)
+    assert any(name.startswith(f"_blocks.{blocks}.") for name in learns)
+    moved = {k for k, v in backbone.state_dict().items() if not torch.equal(v, before[k])}
+    assert any(name.startswith(f"_blocks.{blocks}.") for name in moved)
+    assert not any(name.startswith(kept) for name in moved)
+
+
+def test_frozen_layers_give_the_same_features_as_those_that_learn() -> None:
+    learns = build_backbone("efficientnet_lite0").eval()
+    frozen = build_backbone("efficientnet_lite0", frozen=8).eval()
+    frozen.load_state_dict(learns.state_dict())
+    x = torch.randn(1, 3, 64, 64)
+    for stride, features in learns(x).items():
+        assert torch.equal(features, frozen(x)[stride])

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detector.losses.assignment import Assignment
 from detector.losses.boxed import (
@@ -69,7 +71,8 @@ def test_objectness_learns_the_iou_of_its_own_box(scene):
     for row, truth in ((0, 0), (5, 0), (10, 1)):
         target = slow_iou(predictions.boxes[row].tolist(), batch.truth_box[truth].tolist())
         p = 1 / (1 + math.exp(-predictions.objectness[row].item()))
-        expected -= target * math.log(p) + (1 - target) * math.log(1 - p)
+        for t, q in ((target, p), (1 - target, 1 - p)):
+            expected += t * math.log(t / q) if t > 0 else 0.0
     found = objectness_loss(predictions, batch, assigned, cross_entropy)
     assert found.item() == pytest.approx(expected, rel=1e-4)
 
@@ -132,3 +135,20 @@ def test_the_offset_loss_has_darknets_gradient(make_predictions, make_batch):
     for axis, size in ((2, width), (3, height)):
         expected = scale * (raw[axis] - math.log(size * 32 / anchor[axis - 2]))
         assert float(gradient[axis]) == pytest.approx(expected, rel=1e-4)
+
+
+@given(st.floats(0.0, 1.0), st.floats(-8.0, 8.0))
+def test_objectness_costs_nothing_where_it_is_exact_and_pulls_as_cross_entropy_does(
+    target: float, logit: float
+) -> None:
+    targets = torch.tensor([target], dtype=torch.float64)
+    logits = torch.tensor([logit], dtype=torch.float64, requires_grad=True)
+    loss = cross_entropy(logits, targets)
+    p = 1 / (1 + math.exp(-logit))
+    slow = sum(t * math.log(t / q) for t, q in ((target, p), (1 - target, 1 - p)) if t > 0)
+    assert float(loss.detach()) == pytest.approx(slow, abs=1e-6)
+    loss.backward()
+    assert float(logits.grad) == pytest.approx(p - target, abs=1e-6)
+    if 0 < target < 1:
+        exact = torch.tensor([math.log(target / (1 - target))], dtype=torch.float64)
+        assert float(cross_entropy(exact, targets)) == pytest.approx(0, abs=1e-6)

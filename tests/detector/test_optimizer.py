@@ -123,3 +123,30 @@ def test_steps_multiply_from_their_milestone_on_in_steps_or_fractions() -> None:
     assert rates([0.4, 0.8]) == rates([4, 8])
     # darknet's yolov2-tiny-voc begins with step -1, which acts from the start.
     assert rates([-1, 2])[:3] == pytest.approx([10, 10, 1])
+
+
+class Detecting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone, self.head = network(), nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "muon"])
+def test_the_backbone_steps_at_its_own_multiple_of_the_rate(name: str) -> None:
+    models = [Detecting(), Detecting()]
+    models[1].load_state_dict(models[0].state_dict())
+    before = {key: value.clone() for key, value in models[0].state_dict().items()}
+    for model, scale in zip(models, (1.0, 0.1), strict=True):
+        optimizer = make_optimizer(model, name=name, rate=0.01, backbone_scale=scale)
+        sum((p * (1 + p.detach())).sum() for p in model.parameters()).backward()
+        optimizer.step()
+    for key, p in models[0].named_parameters():
+        full = p.detach() - before[key]
+        part = dict(models[1].named_parameters())[key].detach() - before[key]
+        factor = 0.1 if key.startswith("backbone.") else 1.0
+        torch.testing.assert_close(part, factor * full, atol=1e-6, rtol=1e-3)
+
+
+def test_a_backbone_that_should_not_learn_is_frozen_instead() -> None:
+    with pytest.raises(UserError, match="backbone_scale=0 must be above 0; freeze layers"):
+        make_optimizer(Detecting(), backbone_scale=0)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from detector.evaluation import report as report_module
 from detector.evaluation.ap import RECALLS, AveragePrecision
 from detector.evaluation.hierarchy import BackOff
 from detector.evaluation.plots import plot_pr_curve
@@ -18,6 +21,7 @@ from detector.evaluation.report import (
     write_report_json,
     write_report_md,
 )
+from detector.evaluation.revision import revision
 from wordtree import WordTree
 
 
@@ -206,3 +210,65 @@ def test_pr_curve_of_halves_without_nodes_is_drawn_without_them(tmp_path, count,
     pixels = np.asarray(Image.open(tmp_path / "pr_curve.png").convert("RGB")).reshape(-1, 3)
     shown = [(pixels == c).all(1).any() for c in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00))]
     assert shown == [boxed > 0, count > boxed]
+
+
+def test_report_md_says_what_the_run_was_made_of(tmp_path):
+    sources = [
+        {"name": "boxes", "kind": "boxed", "photos": 1234, "type": "coco", "images": "a|b/val"},
+        {"name": "labels", "kind": "label_only", "photos": 5, "type": "image_folder"},
+    ]
+    text = write_md(
+        tmp_path / "report.md",
+        chain_of(4),
+        None,
+        sources=sources,
+        mixture="boxes: 1 an input\n# no heading",
+    )
+    assert "| boxes | boxed | 1,234 | type coco, images a\\|b/val |" in text
+    assert "| labels | label\\_only | 5 | type image\\_folder |" in text
+    assert "    boxes: 1 an input\n    # no heading\n" in text
+    assert "| seeds | train 0, evaluation 1 |" in text
+    assert "| git revision | not a git checkout |" in text
+
+
+def test_the_revision_stands_among_the_versions_and_in_report_md(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_module, "revision", lambda: "0123456789ab-dirty")
+    assert versions()["revision"] == "0123456789ab-dirty"
+    monkeypatch.setitem(RUN, "package_versions", versions())
+    text = write_md(tmp_path / "report.md", chain_of(4), None)
+    assert "| git revision | 0123456789ab-dirty |" in text
+    monkeypatch.setattr(report_module, "revision", lambda: None)
+    assert "revision" not in versions()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_revision_is_the_checkouts_own(tmp_path, monkeypatch):
+    def git(*words):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+        done = subprocess.run(
+            ["git", *who, "-C", tmp_path, *words], check=True, capture_output=True, text=True
+        )
+        revision.cache_clear()
+        return done.stdout.strip()
+
+    assert revision(tmp_path) is None
+    git("init", "-q")
+    assert revision(tmp_path) is None, "nothing is committed"
+    (tmp_path / "a.py").write_text("1")
+    (tmp_path / "inside").mkdir()
+    git("add", ".")
+    git("commit", "-q", "-m", "a")
+    commit = git("rev-parse", "HEAD")[:12]
+    assert revision(tmp_path) == commit
+    assert revision(tmp_path / "inside") is None, "installed inside of another checkout"
+    (tmp_path / "new.py").write_text("1")
+    revision.cache_clear()
+    assert revision(tmp_path) == commit, "a file that git does not know is no change"
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    (tmp_path / "a.py").write_text("2")
+    revision.cache_clear()
+    assert revision(tmp_path) == commit + "-dirty"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    revision.cache_clear()
+    assert revision(tmp_path) is None, "no git"
+    revision.cache_clear()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,53 @@ def test_progress_counts_photos(run: Callable[..., Validation]) -> None:
     calls: list[tuple[int, int]] = []
     run(batch_size=2, progress=lambda done, of: calls.append((done, of)))
     assert calls == [(2, 5), (4, 5), (5, 5)]
+
+
+@dataclass
+class Watched:
+    """A source whose photos are told apart from others in memory as long as anyone holds them."""
+
+    count: int
+    name: str = "watched"
+    kind: Kind = "boxed"
+    images: list[weakref.ref] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, index: int, *, size: tuple[int, int] | None = None) -> Sample:
+        image = np.full((40, 48, 3), index, np.uint8)
+        self.images.append(weakref.ref(image))
+        box, nodes = np.array([[2, 3, 20, 24]], np.float32), np.array([4])
+        masks = np.ones((1, 40, 48), bool)
+        ignore = np.zeros(1, bool)
+        return Sample(image, "boxed", boxes=box, nodes=nodes, ignore=ignore, masks=masks)
+
+    def alive(self) -> int:
+        return sum(image() is not None for image in self.images)
+
+
+def test_photos_are_let_go_batch_by_batch_but_for_the_first_that_pictures_need(
+    tiny_detector: Detector, small_tree: WordTree
+) -> None:
+    source, most = Watched(60), 0
+
+    def watch(done: int, of: int) -> None:
+        nonlocal most
+        most = max(most, source.alive())
+
+    found = validate(
+        tiny_detector, small_tree, source, batch_size=4, pictures=6, progress=watch, **OPTIONS
+    )
+    assert found is not None
+    assert len(source.images) == 60
+    assert most <= 6 + 4 + 1  # pictures, a batch, and the loop's last one
+    assert source.alive() == 6
+    assert [bool(sample.image.size) for sample in found.samples] == [True] * 6 + [False] * 54
+    assert all(sample.image.shape[:2] == (40, 48) for sample in found.samples)
+    assert all(sample.masks is None for sample in found.samples[6:])
+    assert found.truths.sizes.tolist() == [[40, 48]] * 60
+    assert len(found.detections) == 60
 
 
 def test_a_network_that_was_validated_can_still_be_trained(

@@ -75,11 +75,17 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite0(Backbone):
     """The trunk: features of 24, 40, 112 and 320 channels at strides 4 to 32.
 
-    deepest: the last stride that is built.
+    deepest: the last stride that is built. frozen: layers up to this stride keep their weights and
+        their batch norms' averages, and cost no backward pass; 0: all learn.
     """
 
-    def __init__(self, *, deepest: int = 32) -> None:
+    def __init__(self, *, deepest: int = 32, frozen: int = 0) -> None:
         super().__init__()
+        if frozen not in (0, 2, 4, 8, 16, 32):
+            raise UserError(
+                f"backbone efficientnet_lite0: frozen={frozen} is not 0, 2, 4, 8, 16 or 32; "
+                "choose one"
+            )
         if deepest not in (4, 8, 16, 32):
             raise UserError(
                 f"backbone efficientnet_lite0: deepest={deepest} is not 4, 8, 16 or 32; choose one"
@@ -110,6 +116,23 @@ class EfficientNetLite0(Backbone):
                 self.block_strides.append(stride)
                 if stride > 2:
                     self.channels[stride] = channels
+        self.frozen = frozen
+        for module in self._frozen():
+            module.requires_grad_(False).eval()
+
+    def _frozen(self) -> list[nn.Module]:
+        """The layers that keep their weights."""
+        if not self.frozen:
+            return []
+        blocks = zip(self.block_strides, self._blocks, strict=True)
+        return [self._conv_stem, self._bn0, *(b for stride, b in blocks if stride <= self.frozen)]
+
+    def train(self, mode: bool = True) -> EfficientNetLite0:
+        """As every module; batch norms of frozen layers stay in evaluation."""
+        super().train(mode)
+        for module in self._frozen():
+            module.eval()
+        return self
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
         """x: (B, 3, H, W), normalised -> features by stride."""
@@ -137,9 +160,11 @@ class EfficientNetLite0Classifier(EfficientNetLite0):
         return self._fc(x.mean((2, 3)))
 
 
-def build_efficientnet_lite0(*, pretrained: bool = False, deepest: int = 32) -> EfficientNetLite0:
+def build_efficientnet_lite0(
+    *, pretrained: bool = False, deepest: int = 32, frozen: int = 0
+) -> EfficientNetLite0:
     """The trunk, with ImageNet's weights where `pretrained`; see `pretrained_weights`."""
-    trunk = EfficientNetLite0(deepest=deepest)
+    trunk = EfficientNetLite0(deepest=deepest, frozen=frozen)
     if pretrained:
         wanted = trunk.state_dict().keys()
         weights = pretrained_weights()

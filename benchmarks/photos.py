@@ -1,0 +1,118 @@
+"""What a run on photos found where only label-only photos told it what things are.
+
+  WORDTREE_DATA=FOLDER python train.py experiment=photos run_dir=runs/photos
+  WORDTREE_DATA=FOLDER python benchmarks/photos.py runs/photos
+
+Photos of 37 classes with boxes of their own class (`imagenet_boxes`), none of which was trained on:
+AP50, and CorLoc beside two boxes that need no network, the whole photo and its middle. Lines of
+Markdown; the figures on the validation photos stand in the run's own report.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+
+from data.root import data_path
+from data.sources.coco import CocoSource
+from detector.evaluation.ap import average_precision
+from detector.evaluation.corloc import corloc
+from detector.evaluation.truth import Scored, Truths
+from detector.inference.predictor import Predictor
+from detector.training.validate import validate
+from tools import assemble
+from tools.run_folder import CONFIG
+
+FOLDER = "imagenet_boxes"
+Boxes = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def whole_photo(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """sizes: (n, 2), height and width -> boxes (n, 4) xyxy of the whole photos."""
+    return np.concatenate([np.zeros_like(sizes), sizes[:, ::-1]], 1)
+
+
+def middle(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """sizes: (n, 2) -> boxes (n, 4) xyxy of 70 % of each side, centred."""
+    return whole_photo(sizes) * 0.7 + np.tile(sizes[:, ::-1], 2) * 0.15
+
+
+BASELINES: dict[str, Boxes] = {
+    "whole photo": whole_photo,
+    "centre box, 70 % of each side": middle,
+}
+
+
+def one_box(truths: Truths, boxes: Boxes) -> Scored:
+    """The box of a baseline for every pair of photo and class that is there."""
+    pairs = np.unique(np.stack([truths.image, truths.node], 1), axis=0)
+    box = boxes(truths.sizes.astype(np.float64))[pairs[:, 0]].astype(np.float32)
+    return Scored(pairs[:, 0], pairs[:, 1], np.ones(len(pairs), np.float32), box)
+
+
+def shares(found: dict[int, float], photos: dict[int, int], boxed: set[int]) -> str:
+    """CorLoc over photos: of all classes, of those with boxes in training, of the others."""
+
+    def mean(nodes: list[int]) -> str:
+        count = sum(photos[n] for n in nodes)
+        return f"{sum(found[n] * photos[n] for n in nodes) / count:.3f}" if count else "–"
+
+    nodes = sorted(found)
+    halves = [nodes, [n for n in nodes if n in boxed], [n for n in nodes if n not in boxed]]
+    return " | ".join(mean(half) for half in halves)
+
+
+def main() -> None:
+    """Prints the table of one run."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("run", type=Path)
+    given = options.parse_args()
+    predictor = Predictor.from_pretrained(given.run)
+    tree = predictor.tree
+    config = yaml.safe_load((given.run / CONFIG).read_text())
+    torch.set_num_threads(config["threads"])
+    nodes_boxed = assemble.boxed_nodes(assemble.make_sources(config, tree)[0])
+    source = CocoSource(
+        data_path(f"{FOLDER}/boxes.json"),
+        data_path(FOLDER),
+        tree=tree,
+        name=FOLDER,
+        exhaustive="photo",
+    )
+    found = validate(
+        predictor.detector,
+        tree,
+        source,
+        image_size=predictor.image_size,
+        device=predictor.device,
+        threshold=predictor.threshold,
+        objectness=predictor.objectness,
+    )
+    assert found is not None
+    truths = found.truths
+    ap = average_precision(tree, truths, found.scored, nodes_boxed=nodes_boxed)
+    # As AP's halves: a class has boxes where it or a class below it had some.
+    boxed = {int(n) for n in ap.nodes[ap.boxed]}
+    pairs = np.unique(np.stack([truths.image, truths.node], 1), axis=0)
+    photos = {int(n): int((pairs[:, 1] == n).sum()) for n in np.unique(pairs[:, 1])}
+    print(f"{len(truths)} photos, {len(photos)} classes, {len(boxed)} of them with boxes")
+    print("| CorLoc at IoU .5 | all | classes with boxes | classes without |\n|---|---|---|---|")
+    print(f"| {given.run.name} | {shares(corloc(truths, found.scored), photos, boxed)} |")
+    for name, boxes in BASELINES.items():
+        print(f"| {name} | {shares(corloc(truths, one_box(truths, boxes)), photos, boxed)} |")
+    means = ap.means("ap50")
+    shown = ["–" if v is None else f"{v:.3f}" for v in means.values()]
+    print(f"\n| AP50 | {' | '.join(means)} |\n|---|---|---|---|\n| {given.run.name} |", end=" ")
+    print(f"{' | '.join(shown)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""The processes that train one run together: what they agree on, and how they end together.
+
+torchrun starts them (docs/several-machines.md) and says so in the environment. Messages between
+them go over gloo on the CPU; gradients over NCCL where the network is on GPUs. A process that
+trains alone needs none of it: every function here then does nothing, and costs nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from wordtree.errors import UserError
+
+T = TypeVar("T")
+CONFIG, TOLD = "wordtree/config", "wordtree/told"
+LEFT, GONE = "wordtree/left", "wordtree/gone"
+FAREWELL = 5.0  # seconds that a process waits for the others to come to their end too
+
+
+class ToldElsewhere(Exception):
+    """Another rank has a mistake, and tells it: this one ends without a word (exit code 2)."""
+
+
+class RankLost(UserError):
+    """Another rank died or hangs."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One of `world` processes. Rank 0 checks, names, writes and tells; all of them compute.
+
+    rank, world: over all hosts. local_rank, local_world: within this host. store: what the
+    processes share before they are connected; None for a process that trains alone.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    local_world: int = 1
+    store: Any = None
+
+    @property
+    def first(self) -> bool:
+        """Whether this is rank 0."""
+        return self.rank == 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other process."""
+        return self.world == 1
+
+    def first_decides(self, make: Callable[[], T]) -> T:
+        """Plain data (JSON's) that rank 0 makes, before `connect`; all ranks end where it fails."""
+        if self.alone:
+            return make()
+        if not self.first:
+            text = self.store.get(CONFIG)
+            if not text:
+                raise ToldElsewhere
+            return cast(T, json.loads(text))
+        try:
+            made = make()
+        except BaseException:
+            self.store.set(CONFIG, "")
+            raise
+        self.store.set(CONFIG, json.dumps(made))
+        return made
+
+    def connect(self, seconds: float) -> None:
+        """Joins the others. A rank that waits longer than `seconds` for one of them gives up."""
+        if self.alone:
+            return
+        both = torch.cuda.is_available() and dist.is_nccl_available()
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if both else "gloo",
+            store=self.store,
+            rank=self.rank,
+            world_size=self.world,
+            timeout=timedelta(seconds=seconds),
+        )
+
+    @contextmanager
+    def agreeing(self) -> Iterator[None]:
+        """The body runs on every rank, and a UserError on one of them ends it on all.
+
+        The lowest rank that has one raises it, all others ToldElsewhere. Do not nest.
+        """
+        if self.alone:
+            yield
+            return
+        mistake: UserError | None = None
+        try:
+            yield
+        except UserError as error:
+            mistake = error
+        mistakes = self.gather_all(None if mistake is None else str(mistake))
+        if all(one is None for one in mistakes):
+            return
+        lowest = next(rank for rank, one in enumerate(mistakes) if one is not None)
+        if mistake is None or lowest != self.rank:
+            raise ToldElsewhere
+        if mistakes.count(str(mistake)) == self.world or self.first:
+            raise mistake
+        host = socket.gethostname()
+        raise UserError(f"{str(mistake).rstrip('.')} (so says rank {self.rank}, on {host})")
+
+    def gather(self, one: T) -> list[T]:
+        """What every rank has, in their order, on rank 0; nothing on the others."""
+        if self.alone:
+            return [one]
+        found: list[Any] | None = [None] * self.world if self.first else None
+        dist.gather_object(one, found, dst=0)
+        return found or []
+
+    def gather_all(self, one: T) -> list[T]:
+        """What every rank has, in their order, on every rank."""
+        if self.alone:
+            return [one]
+        found: list[Any] = [None] * self.world
+        dist.all_gather_object(found, one)
+        return found
+
+    def from_first(self, one: T) -> T:
+        """What rank 0 has."""
+        if self.alone:
+            return one
+        box: list[Any] = [one if self.first else None]
+        dist.broadcast_object_list(box, src=0)
+        return cast(T, box[0])
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over all ranks of tensors of one shape."""
+        if self.alone:
+            return tensor
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    def largest(self, number: int) -> int:
+        """The largest of the ranks' numbers."""
+        if self.alone:
+            return number
+        largest = torch.tensor(number)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return int(largest)
+
+    def wrapped(self, module: nn.Module) -> nn.Module:
+        """The module with gradients that are averaged over the ranks in its backward pass."""
+        if self.alone:
+            return module
+        # What batch norm counts is shared after the step instead: see `share_norm_statistics`.
+        known = inspect.signature(DistributedDataParallel).parameters
+        named = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        options: dict[str, Any] = {named: False}
+        return DistributedDataParallel(module, **options)
+
+    @torch.no_grad()
+    def share_norm_statistics(self, module: nn.Module) -> None:
+        """Batch norms' running means and variances become their means over the ranks.
+
+        Each rank normalises by the statistics of its own inputs; what is kept for evaluation is
+        the mean, so that after every step all ranks hold the same network.
+        """
+        if self.alone:
+            return
+        kept = [
+            buffer
+            for norm in module.modules()
+            if isinstance(norm, _BatchNorm) and norm.training
+            for buffer in (norm.running_mean, norm.running_var)
+            if buffer is not None
+        ]
+        if not kept:
+            return
+        flat = self.sum(torch.cat([buffer.flatten() for buffer in kept])) / self.world
+        parts = flat.split([buffer.numel() for buffer in kept])
+        for buffer, mean in zip(kept, parts, strict=True):
+            buffer.copy_(mean.view_as(buffer))
+
+    def tells(self) -> bool:
+        """Whether it is for this rank to say how the run failed: true for the first that asks."""
+        if self.alone:
+            return True
+        try:
+            return bool(self.store.add(TOLD, 1) == 1)
+        except RuntimeError:  # whoever kept the store is gone
+            return True
+
+
+ALONE = Ranks()
+
+
+def together(work: Callable[[Ranks], int]) -> int:
+    """Runs `work(ranks)` in a process that torchrun may have started; returns its exit code.
+
+    Whatever ends the run is told by one rank alone: the others return 2 (or 130) in silence. A rank
+    that loses another one raises RankLost, in at most the time that `connect` was given.
+    """
+    ranks = started(os.environ)
+    if ranks.alone:
+        return work(ranks)
+    waits = True
+    code = 2
+    try:
+        code = work(ranks)
+        waits = code != 0
+        return code
+    except ToldElsewhere:
+        return 2
+    except (UserError, KeyboardInterrupt) as error:
+        if ranks.tells():
+            raise
+        return 130 if isinstance(error, KeyboardInterrupt) else 2
+    except RuntimeError as error:
+        if not _is_loss(error):
+            raise
+        waits = False
+        if not ranks.tells():
+            return 2
+        raise RankLost(
+            f"rank {ranks.rank} waited in vain for another of the {ranks.world} processes, which "
+            f"died or hangs ({_first_line(error)}); start them again with resume=RUN: the run's "
+            "last checkpoint is whole."
+        ) from error
+    finally:
+        _leave(ranks, waits=waits)
+
+
+def started(environment: Mapping[str, str]) -> Ranks:
+    """This process as torchrun's environment describes it, its store connected."""
+    if int(environment.get("WORLD_SIZE", "1")) == 1 or "MASTER_ADDR" not in environment:
+        return ALONE
+    store, rank, world = next(dist.rendezvous("env://"))
+    return Ranks(
+        rank=rank,
+        world=world,
+        local_rank=int(environment.get("LOCAL_RANK", rank)),
+        local_world=int(environment.get("LOCAL_WORLD_SIZE", world)),
+        store=store,
+    )
+
+
+def _leave(ranks: Ranks, *, waits: bool) -> None:
+    """Ends what connects this process. waits: until all others end as well, for some seconds.
+
+    torchrun ends whoever is left when a first process failed, and would then report that process
+    as killed, not with the exit code of its own.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    with suppress(RuntimeError):
+        ranks.store.add(LEFT, 1)
+        if not waits:
+            return
+        end = time.monotonic() + FAREWELL
+        _wait_for(ranks.store, LEFT, ranks.world, end)
+        # Where there is no torchrun, rank 0 keeps the store: it goes when nobody asks any more.
+        if ranks.first:
+            _wait_for(ranks.store, GONE, ranks.world - 1, end)
+        else:
+            ranks.store.add(GONE, 1)
+
+
+def _wait_for(store: Any, key: str, count: int, end: float) -> None:
+    while store.add(key, 0) < count and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def _is_loss(error: RuntimeError) -> bool:
+    """Whether an error means that another process did not answer. gloo's are plain RuntimeErrors
+    that name their place in its source."""
+    return isinstance(error, dist.DistError) or "gloo/" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    line = text[0] if text else type(error).__name__
+    return line.rpartition("] ")[2].rstrip(".")[:120]

@@ -1,0 +1,101 @@
+"""What a run is made of: where it goes on, the parts that its config names, its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from data.loader import Stream
+from data.sources import Source
+from detector.evaluation.report import versions
+from detector.losses import Criterion
+from detector.network.detector import Detector
+from detector.training.optimizer import make_optimizer
+from detector.weights import check_fit, find_checkpoint, load_tensors, read_checkpoint
+from tools import assemble
+from tools.run_folder import CONFIG, refuse_taken, reported_steps
+from wordtree import BuildReport, WordTree
+from wordtree.formats.text import write_text
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that goes on: its checkpoint, that one's state, and whether nothing is left to do."""
+
+    checkpoint: Path
+    state: dict[str, Any]
+    finished: bool
+
+
+def going_on(config: Mapping[str, Any], place: Path | None) -> Begun | None:
+    """Where a run goes on; None for a new one, whose folder must not be there yet."""
+    if not config["resume"]:
+        refuse_taken(config, place)
+        return None
+    checkpoint = find_checkpoint(config["resume"], prefer=("last",))
+    state = read_checkpoint(checkpoint, with_optimizer=False).state
+    # A signal in the last step leaves a run whose steps are done and whose report is not.
+    finished = state["step"] >= config["steps"] == reported_steps(Path(config["resume"]))
+    return Begun(checkpoint, state, finished)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a config says a run is made of, before anything of it is written."""
+
+    tree: WordTree
+    built: BuildReport
+    sources: dict[str, Source]
+    validation: Source
+    stream: Stream
+    detector: Detector
+    criterion: Criterion
+    optimizer: torch.optim.Optimizer
+
+
+def build(config: Mapping[str, Any], device: torch.device) -> Parts:
+    """The parts of a run, the network on its device."""
+    tree, built = assemble.make_tree(config)
+    if config["resume"]:
+        # Before anything is written: a tree of as many nodes would take the weights unnoticed.
+        check_fit(
+            read_checkpoint(find_checkpoint(config["resume"], prefer=("last",))),
+            tree=tree,
+            classifier=config["classifier"],
+            network=config["network"],
+        )
+    sources, validation = assemble.make_sources(config, tree)
+    # Without validation photos nothing is measured, and the last pictures are of training photos.
+    validation = validation or next(iter(sources.values()))
+    stream = assemble.make_stream(config, sources)
+    detector = assemble.make_detector(config, tree)
+    criterion = assemble.make_criterion(config)
+    if config["init"]:
+        start_from(config, detector, tree)
+    detector = detector.to(device).to(memory_format=torch.channels_last)
+    options = {k: v for k, v in config["optimizer"].items() if k != "schedule"}
+    optimizer = make_optimizer(detector, **options)
+    return Parts(tree, built, sources, validation, stream, detector, criterion, optimizer)
+
+
+def write_settings(folder: Path, config: Mapping[str, Any], tree: WordTree) -> None:
+    """The config of a run, and, where it is new, its tree and the versions that it runs on."""
+    # What a resumed run was given goes into its config, so that the next resume knows it too.
+    kept = {**config, "resume": None, "extend": False}
+    write_text(folder / CONFIG, yaml.safe_dump(kept, sort_keys=False))
+    if not config["resume"]:
+        tree.save(folder / "wordtree.json")
+        lines = [f"{name} {number}" for name, number in versions().items()]
+        (folder / "versions.txt").write_text("\n".join(lines) + "\n")
+
+
+def start_from(config: Mapping[str, Any], detector: Any, tree: WordTree) -> None:
+    """Takes the weights alone of another run, whose tree and network must be the same."""
+    checkpoint = read_checkpoint(find_checkpoint(config["init"]), with_optimizer=False)
+    check_fit(checkpoint, tree=tree, classifier=config["classifier"], network=config["network"])
+    load_tensors(detector, checkpoint.ema, checkpoint.folder / "ema.safetensors")
