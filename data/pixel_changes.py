@@ -31,6 +31,12 @@ class PixelChanges:
     """
 
     def __init__(self, changes: Sequence[Mapping[str, Any]]) -> None:
+        for change in changes:
+            if not isinstance(change, Mapping):
+                raise UserError(
+                    f"augment.pixels has {str(change)[:100]}; give a mapping such as "
+                    "{name: MotionBlur, p: 0.1}."
+                )
         self._changes = _albumentations().Compose([_change(dict(change)) for change in changes])
 
     def __call__(self, image: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:

@@ -104,7 +104,11 @@ def left_out(config: Config, sources: Mapping[str, Source], validation: Source) 
     found = {**sources, **({"validation": validation} if measured else {})}
     lines = [f"{name}: {source.problems}" for name, source in found.items()
              if getattr(source, "problems", None)]  # fmt: skip
-    return lines + ([] if measured else ["no validation photos: nothing will be measured"])
+    if not measured:
+        lines.append("no validation photos: nothing will be measured")
+    elif config["evaluate_every"] == 0:
+        lines.append("evaluate_every=0: the validation photos will not be measured")
+    return lines
 
 
 def boxed_nodes(sources: Mapping[str, Source]) -> NDArray[np.int64]:

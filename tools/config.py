@@ -216,6 +216,6 @@ def _check_key(override: Override, text: str, known: dict[str, Any]) -> None:
     if key.startswith(("hydra.", "hydra/")) or key in keys:
         return
     # What a source may be told depends on its type; the source itself refuses what it must.
-    if override.is_add() and key.startswith("data."):
+    if override.is_add() and key.startswith(("data.train.", "data.validation.")):
         return
     raise UserError(f"unknown key '{key}' in '{text}'{nearest(key, keys)}")

@@ -47,6 +47,8 @@ GRID_TYPES: dict[str, tuple[type, ...]] = {
     "mixed": (bool,),
 }
 
+DATA = ("name", "drawn", "train", "validation")  # keys of conf/data/*.yaml
+
 
 def check_parts(config: Config) -> None:
     """Refuses (UserError) what cannot be built, naming its key and the nearest known word."""
@@ -76,9 +78,18 @@ def open_data(config: Config) -> None:
 
 
 def _sources(data: Config, *, evaluate_every: int | None) -> None:
-    train = data.get("train")
+    _only("data", data, DATA)
+    for key in DATA:
+        if key not in data:
+            raise UserError(f"data.{key} is missing; conf/data/own.yaml says what it may be.")
+    train = data["train"]
     if not isinstance(train, Mapping) or not train:
         raise UserError("data.train names no source; give it one at least (see conf/data).")
+    if "validation" in train:
+        raise UserError(
+            "data.train.validation has the name of the photos that are measured on "
+            "(data.validation), which would take its place; give it another name."
+        )
     sources = {f"data.train.{name}": options for name, options in train.items()}
     if data.get("validation") is not None:
         sources["data.validation"] = data["validation"]

@@ -79,12 +79,16 @@ def read_config(name: str, changes: Sequence[str]) -> tuple[dict[str, Any], Path
             )
         return resumed_config(path, {}), path
     from tools.config import compose_config, groups  # Hydra, which --help need not import
+    from tools.config_parts import check_parts
 
     if name not in groups()["experiment"] and (path.is_dir() or len(path.parts) > 1):
         there = "holds no config.yaml" if path.is_dir() else "does not exist"
         raise UserError(f"{name} {there}; give the folder of a run, or an experiment's name")
     first = name if "=" in name else f"experiment={name}"
-    return compose_config([first, *changes]), None
+    config = compose_config([first, *changes])
+    # Whether anything can be measured is no matter here.
+    check_parts({**config, "evaluate_every": 0})
+    return config, None
 
 
 def show_config(

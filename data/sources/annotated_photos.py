@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from data.boxes import sane_boxes
 from data.images import BrokenPhoto, read_image, read_size
 from data.sample import KINDS, Kind, Sample
-from data.sources.counts import Counts, count_boxes, count_labels
-from data.sources.file_index import SHOWN, FileIndex, Problems
+from data.sources.counts import Counts
+from data.sources.file_index import FileIndex, Problems
+from data.sources.truths import Truth, truths_of
 from wordtree.errors import UserError
 
 Exhaustive = Literal["source", "photo"]
@@ -53,6 +54,7 @@ class AnnotatedPhotos:
         categories: NDArray[np.int64],
         exhaustive: Exhaustive = "source",
         fractions: bool = False,
+        lost: Sequence[int] | NDArray[np.int64] = (),
         problems: Problems,
     ) -> None:
         """P photos and A objects of any order, before anything is left out.
@@ -63,15 +65,19 @@ class AnnotatedPhotos:
         its width and height; None: labels of whole photos. sizes: (P, 2), height and width.
         categories: the nodes of all categories, -1 for one that is left out.
         exhaustive: `source`, or `photo` where only a photo's own classes are completely boxed.
+        lost: rows of photos of which objects could not be read. A photo whose known objects are all
+        of no use is left out and counted: it would be learned as one that shows nothing.
         Raises UserError where no photo is on disk, no box can be used, or the kind does not fit.
         """
         _check_kind(kind, exhaustive, where, objects=len(image), boxed=boxes is not None)
         self.name, self.kind, self.problems = name, kind, problems
-        self._folder, self._own_classes = str(folder), exhaustive == "photo"
-        self._fractions = fractions
+        self._folder, self._fractions = str(folder), fractions
         self.nodes: NDArray[np.int64] = np.unique(categories[categories >= 0])
         sizes = np.zeros((len(file_names), 2), np.int64) if sizes is None else sizes
-        if boxes is None:
+        known = np.zeros(len(file_names), bool)
+        known[image] = True
+        known[np.asarray(lost, np.int64)] = True
+        if boxes is None or kind == "label_only":
             kept_boxes = np.zeros((len(image), 4), np.float32)
         else:
             kept_boxes, kept = self._sane(boxes, image, sizes, file_names)
@@ -85,17 +91,36 @@ class AnnotatedPhotos:
         photos = self._on_disk(file_names, where)
         if kind == "label_only":
             photos = self._labelled(photos, image[~ignore & (node >= 0)], file_names, where)
-        order = np.argsort(image, kind="stable")
-        starts = np.searchsorted(image[order], photos, side="left")
-        ends = np.searchsorted(image[order], photos, side="right")
-        self._offsets = np.concatenate([[0], np.cumsum(ends - starts)])
-        shift = np.repeat(starts - self._offsets[:-1], ends - starts)
-        rows = order[np.arange(self._offsets[-1]) + shift]
-        self._boxes, self._nodes, self._ignore = kept_boxes[rows], node[rows], ignore[rows]
+        else:
+            known[image] = False
+            emptied = photos[known[photos]]
+            self.problems.add_rows(
+                "photos without a box that can be used, left out",
+                emptied.tolist(),
+                lambda row: file_names[row],
+            )
+            photos = photos[~known[photos]]
+        self._truths = truths_of(
+            photos,
+            image,
+            kept_boxes,
+            node,
+            ignore,
+            kind=kind,
+            own_classes=exhaustive == "photo",
+            fractions=fractions,
+        )
         self._paths = FileIndex(file_names[i] for i in photos)
         self.rows: NDArray[np.int64] = photos
         self.sizes: NDArray[np.int64] = sizes[photos]
-        shown = self._nodes[~self._ignore]
+        shown = self._truths.nodes[~self._truths.ignore]
+        if not len(photos) or (kind == "boxed" and not len(shown)):
+            lacks = "has a box that counts" if kind == "boxed" else "shows nothing"
+            found = f": {problems}" if problems else ""
+            raise UserError(
+                f"{where} is declared {kind}, but none of its {len(file_names)} photos {lacks}"
+                f"{found}; correct the file, or declare it background where its photos show nothing"
+            )
         self.labelled_nodes: NDArray[np.int64] = np.unique(shown[shown >= 0])
 
     def __len__(self) -> int:
@@ -105,30 +130,26 @@ class AnnotatedPhotos:
         """Where photo `index` lies."""
         return os.path.join(self._folder, self._paths[index])
 
-    def truth(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
+    def truth(self, index: int) -> Truth:
         """Boxes (n, 4) xyxy in pixels of the photo, nodes (n,) and ignore (n,) of photo `index`.
 
-        The photo is not read, but for the header of one whose boxes are fractions: raises
-        BrokenPhoto for that.
+        None of a photo that is not boxed. The photo is not read, but for the header of one whose
+        boxes are fractions: raises BrokenPhoto for that.
         """
-        return self._truth(index, read_size(self.path(index)) if self._fractions else (0, 0))
+        size = read_size(self.path(index)) if self._fractions else (0, 0)
+        return self._truths.truth(index, size)
 
     def labels(self, index: int) -> NDArray[np.int64]:
         """The nodes that photo `index` shows, ascending, without reading it."""
-        rows = slice(self._offsets[index], self._offsets[index + 1])
-        shown = self._nodes[rows][~self._ignore[rows]]
-        return np.unique(shown[shown >= 0])
+        return self._truths.labels(index)
 
     def counts(self) -> Counts:
         """Boxes and photos of each node."""
-        photo = np.repeat(np.arange(len(self)), np.diff(self._offsets))
-        if self.kind == "label_only":
-            return count_labels(photo, np.where(self._ignore, -1, self._nodes), photos=len(self))
-        return count_boxes(photo, self._nodes, self._ignore, photos=len(self))
+        return self._truths.counts()
 
     def read(self, index: int, *, size: tuple[int, int] | None = None) -> Sample:  # noqa: ARG002
         """Photo `index` with its truth. Raises BrokenPhoto, also where the photo has not the size
-        that the annotations state: its boxes would be elsewhere."""
+        that the annotations state, or none of its boxes in it: they would be elsewhere."""
         path = self.path(index)
         image = read_image(path)
         height, width = image.shape[:2]
@@ -139,36 +160,7 @@ class AnnotatedPhotos:
                 f"{width} x {height} pixels, where the annotation file says "
                 f"{stated[1]} x {stated[0]}",
             )
-        sample = Sample(
-            image=image,
-            kind=self.kind,
-            source=self.name,
-            index=index,
-            path=path,
-            original_size=(height, width),
-        )
-        if self.kind == "label_only":
-            return sample.replace(labels=self.labels(index))
-        boxes, nodes, ignore = self._truth(index, (height, width))
-        sane = sane_boxes(boxes, (height, width))
-        nodes, ignore = nodes[sane.kept], ignore[sane.kept]
-        own = np.unique(nodes[~ignore & (nodes >= 0)])
-        return sample.replace(
-            boxes=sane.boxes,
-            nodes=nodes,
-            ignore=ignore,
-            exhaustive=own if self._own_classes else None,
-        )
-
-    def _truth(
-        self, index: int, size: tuple[int, int]
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
-        rows = slice(self._offsets[index], self._offsets[index + 1])
-        boxes = self._boxes[rows]
-        if self._fractions:
-            height, width = size
-            boxes = boxes * np.array([width, height, width, height], np.float32)
-        return boxes, self._nodes[rows], self._ignore[rows]
+        return self._truths.sample(image, index, source=self.name, path=path)
 
     def _sane(
         self,
@@ -180,6 +172,11 @@ class AnnotatedPhotos:
         unit: dict[str, float] = {}
         if self._fractions:
             unit = {"min_side": _FRACTION_MIN_SIDE, "rounding": _FRACTION_ROUNDING}
+
+        def example(row: int) -> str:
+            box = [round(value, 6) for value in boxes[row].tolist()]
+            return f"{file_names[image[row]]} {box}"
+
         parts, kept = [np.zeros((0, 4), np.float32)], np.zeros(len(boxes), bool)
         for start in range(0, len(boxes), _AT_ONCE):
             here = slice(start, start + _AT_ONCE)
@@ -189,11 +186,7 @@ class AnnotatedPhotos:
             kept[here] = sane.kept
             for fault, touched in sane.faults.items():
                 rows = start + np.flatnonzero(touched)
-                for row in rows[:SHOWN]:
-                    box = [round(value, 6) for value in boxes[row].tolist()]
-                    self.problems.add(f"boxes {fault}", f"{file_names[image[row]]} {box}")
-                if len(rows) > SHOWN:
-                    self.problems.add(f"boxes {fault}", "", count=len(rows) - SHOWN)
+                self.problems.add_rows(f"boxes {fault}", rows.tolist(), example)
         return np.concatenate(parts), kept
 
     def _on_disk(self, file_names: Sequence[str], where: str | Path) -> NDArray[np.int64]:
@@ -203,7 +196,7 @@ class AnnotatedPhotos:
         for row, name in enumerate(file_names):
             below, base = os.path.split(name)
             if below not in listings:
-                listings[below] = _listing(os.path.join(self._folder, below))
+                listings[below] = _listing(os.path.join(self._folder, below), self.problems)
             present[row] = base in listings[below]
             if not present[row]:
                 self.problems.add("images not on disk", name)
@@ -261,8 +254,11 @@ def _check_kind(
         raise UserError(f"{where} is declared boxed, but has no boxes; declare it label_only")
 
 
-def _listing(folder: str) -> set[str]:
+def _listing(folder: str, problems: Problems) -> set[str]:
     try:
         return set(os.listdir(folder))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, UnicodeError):
+        return set()
+    except OSError as error:
+        problems.add("folders that cannot be read", f"{folder}: {error.strerror}")
         return set()

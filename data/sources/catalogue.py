@@ -13,6 +13,7 @@ from typing import Any
 from data.sources import Source, file_types, shard_type
 from data.sources.emoji import EmojiPhotos, EmojiScenes, emoji_halves, emoji_keys, emoji_nodes
 from data.sources.file_index import nearest
+from data.sources.option_types import check_option_types
 from wordtree import UserError, WordTree
 
 Options = Mapping[str, Any]
@@ -22,8 +23,7 @@ Options = Mapping[str, Any]
 class SourceType:
     """labels: (options, root) -> the keys that a tree must have for it, before there is a tree.
     open: (name, options, tree, root, seed) -> the source itself.
-    needs, takes: the options that it must and may have beside `type` and `weight`; with neither,
-    it checks its options itself."""
+    needs, takes: the options that it must and may have beside `type` and `weight`."""
 
     labels: Callable[[Options, Path | None], Sequence[str]]
     open: Callable[[str, Options, WordTree, Path | None, int], Source]
@@ -128,24 +128,23 @@ SOURCE_TYPES: dict[str, SourceType] = {
 
 
 def _type(name: str, options: Options) -> SourceType:
-    if options.get("type") not in SOURCE_TYPES:
+    if str(options.get("type")) not in SOURCE_TYPES:
         raise UserError(
             f"source {name} has type={options.get('type')}; choose {', '.join(SOURCE_TYPES)}."
         )
     found = SOURCE_TYPES[options["type"]]
     known = [*found.needs, *found.takes]
-    if not known:
-        return found
     what = f"source {name} (type={options['type']})"
     for option in options:
         if option not in ("type", "weight", *known):
             raise UserError(
-                f"{what} has no option {option!r}{nearest(option, known)}; it has "
+                f"{what} has no option {option!r}{nearest(str(option), known)}; it has "
                 f"{', '.join(known)}."
             )
     lacking = [option for option in found.needs if options.get(option) in (None, "")]
     if lacking:
         raise UserError(f"{what} needs {', '.join(lacking)}; it has {', '.join(known)}.")
+    check_option_types(what, options)
     return found
 
 

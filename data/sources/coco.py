@@ -45,7 +45,9 @@ class CocoSource(AnnotatedPhotos):
         exhaustive: `source`, or `photo` where only a photo's own classes are completely boxed.
         Raises UserError for a file or folder that cannot be used.
         """
-        file = read_coco_file(annotations, need_annotations=kind != "background")
+        file = read_coco_file(
+            annotations, need_annotations=kind != "background", need_boxes=kind != "label_only"
+        )
         categories = category_nodes(file.category_names, tree, label_map, annotations)
         # Row -1, an unknown category, reads the last entry.
         node = np.append(categories, -1)[file.category]
@@ -65,6 +67,7 @@ class CocoSource(AnnotatedPhotos):
             sizes=file.sizes,
             categories=categories,
             exhaustive=exhaustive,
+            lost=file.lost,
             problems=file.problems,
         )
         self.image_ids: NDArray[Any] = file.image_ids[self.rows]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.boxes import all_fractions
-from data.sources.file_index import SHOWN, Problems
+from data.sources.file_index import Problems
 from data.sources.json_items import read_json_lists
 from wordtree.errors import UserError
 
@@ -22,7 +22,8 @@ _NO_IMAGE = "images without an id or a file name"
 _NO_CATEGORY = "categories without an id or a name"
 _TWICE_IMAGE = "image ids used twice"
 _TWICE_CATEGORY = "category ids used twice"
-_REFUSED = (_NO_IMAGE, _NO_CATEGORY, _TWICE_IMAGE, _TWICE_CATEGORY)
+_TWICE_NAME = "file names used twice"
+_REFUSED = (_NO_IMAGE, _NO_CATEGORY, _TWICE_IMAGE, _TWICE_CATEGORY, _TWICE_NAME)
 
 
 @dataclass
@@ -34,6 +35,7 @@ class CocoFile:
     category_names: list (C).
     image, category: int64 (A,), the annotation's row in images and in categories (-1: unknown).
     boxes: float64 (A, 4), x, y, width, height as written. crowd: bool (A,).
+    lost: int64, rows of images that have annotations without a box.
     problems: what was left out, counted.
     """
 
@@ -45,14 +47,20 @@ class CocoFile:
     category: NDArray[np.int64]
     boxes: NDArray[np.float64]
     crowd: NDArray[np.bool_]
+    lost: NDArray[np.int64]
     problems: Problems
 
 
-def read_coco_file(path: str | Path, *, need_annotations: bool = True) -> CocoFile:
+def read_coco_file(
+    path: str | Path, *, need_annotations: bool = True, need_boxes: bool = True
+) -> CocoFile:
     """Reads a COCO annotation file of any size, holding neither its text nor its dicts.
 
+    need_boxes: else annotations may have none, or any, and count as labels of their image.
+
     Raises UserError, with all problems in one sentence, where it is no such file, where ids are
-    missing or used twice, and where all boxes are fractions instead of pixels. Annotations of an
+    missing or used twice, where two images have one file name (each would show the other's objects
+    as background), and where all boxes are fractions instead of pixels. Annotations of an
     unknown image, or without four numbers, are left out and counted.
     """
     problems = Problems()
@@ -63,23 +71,28 @@ def read_coco_file(path: str | Path, *, need_annotations: bool = True) -> CocoFi
     category_names: list[str] = []
     owner, kind = array("q"), array("q")
     boxes = array("d")
+    without = array("q")
+    seen: set[str] = set()
     crowd = array("b")
     ids = _Ids()
 
     def add_image(entry: Any) -> None:
-        identity, name = _field(entry, "id"), _field(entry, "file_name")
-        if not _is_id(identity) or not isinstance(name, str) or not name or "\0" in name:
+        identity, name = _id(entry, "id"), _field(entry, "file_name")
+        if identity is None or not isinstance(name, str) or not name or "\0" in name:
             problems.add(_NO_IMAGE, entry)
         elif identity in images:
             problems.add(_TWICE_IMAGE, f"{identity!r}")
+        elif name in seen:
+            problems.add(_TWICE_NAME, f"{name!r}")
         else:
             images.row(identity)
+            seen.add(name)
             names.append(name)
             sizes.extend((_side(entry, "height"), _side(entry, "width")))
 
     def add_category(entry: Any) -> None:
-        identity, name = _field(entry, "id"), _field(entry, "name")
-        if not _is_id(identity) or not isinstance(name, str):
+        identity, name = _id(entry, "id"), _field(entry, "name")
+        if identity is None or not isinstance(name, str):
             problems.add(_NO_CATEGORY, entry)
         elif identity in categories:
             problems.add(_TWICE_CATEGORY, f"{identity!r}")
@@ -88,15 +101,19 @@ def read_coco_file(path: str | Path, *, need_annotations: bool = True) -> CocoFi
             category_names.append(name)
 
     def add_annotation(entry: Any) -> None:
-        box, image_id = _numbers(_field(entry, "bbox")), _field(entry, "image_id")
-        if box is None or not _is_id(image_id):
+        box, image_id = _numbers(_field(entry, "bbox")), _id(entry, "image_id")
+        if not need_boxes:
+            box = box or [math.nan] * 4
+        if box is None or image_id is None:
             problems.add("annotations without an image_id and a bbox of four numbers", entry)
+            if image_id is not None:
+                without.append(owners.row(image_id))
             return
-        identity, category = _field(entry, "id"), _field(entry, "category_id")
-        if _is_id(identity):
+        identity = _id(entry, "id")
+        if identity is not None:
             ids.add(identity)
         owner.append(owners.row(image_id))
-        kind.append(kinds.row(category if _is_id(category) else None))
+        kind.append(kinds.row(_id(entry, "category_id")))
         boxes.extend(box)
         crowd.append(_field(entry, "iscrowd") in (1, "1"))
 
@@ -105,11 +122,13 @@ def read_coco_file(path: str | Path, *, need_annotations: bool = True) -> CocoFi
     raw = np.frombuffer(boxes, np.float64).reshape(-1, 4)
     stated = np.frombuffer(sizes, np.int64).reshape(-1, 2)
     needed = set(lists) if need_annotations else {"images"}
-    _refuse(path, sorted(needed - found), problems, raw, stated, images=len(names))
+    measured = raw if need_boxes else raw[:0]
+    _refuse(path, sorted(needed - found), problems, measured, stated, images=len(names))
 
     row_of = np.array([images.get(one) for one in owners], np.int64)
     category_of = np.array([categories.get(one) for one in kinds], np.int64)
     image = row_of[np.frombuffer(owner, np.int64)]
+    lost = np.unique(row_of[np.frombuffer(without, np.int64)])
     category = category_of[np.frombuffer(kind, np.int64)]
     kept = image >= 0
     for twice in ids.twice():
@@ -132,6 +151,7 @@ def read_coco_file(path: str | Path, *, need_annotations: bool = True) -> CocoFi
         category=category[kept],
         boxes=raw if kept.all() else raw[kept],
         crowd=np.frombuffer(crowd, np.int8).astype(bool)[kept],
+        lost=lost[lost >= 0],
         problems=problems,
     )
 
@@ -186,11 +206,9 @@ def _count(
     ids: _Rows,
 ) -> None:
     """Counts annotations that name an unknown id; `rows` are places in `ids`."""
-    found, names = np.flatnonzero(wrong), list(ids)
-    for row in found[:SHOWN]:
-        problems.add(what, f"{field} {names[rows[row]]!r}")
-    if len(found) > SHOWN:
-        problems.add(what, "", count=len(found) - SHOWN)
+    names = list(ids)
+    found: list[int] = np.flatnonzero(wrong).tolist()
+    problems.add_rows(what, found, lambda row: f"{field} {names[rows[row]]!r}")
 
 
 def _refuse(
@@ -233,8 +251,12 @@ def _field(entry: Any, key: str) -> Any:
     return entry.get(key) if isinstance(entry, dict) else None
 
 
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)
+def _id(entry: Any, key: str) -> int | str | None:
+    value = _field(entry, key)
+    # pandas writes the whole numbers of a column with a gap as 1.0.
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def _side(entry: Any, key: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -43,6 +43,13 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self.counts)
 
+    def add_rows(self, kind: str, rows: Sequence[int], example: Callable[[int], object]) -> None:
+        """Counts a row each, and makes no more examples than are kept."""
+        for row in rows[:SHOWN]:
+            self.add(kind, example(row))
+        if len(rows) > SHOWN:
+            self.add(kind, "", count=len(rows) - SHOWN)
+
     def add(self, kind: str, example: object, *, count: int = 1) -> None:
         """Counts `count` more of `kind`; the first `SHOWN` examples are kept."""
         self.counts[kind] = self.counts.get(kind, 0) + count
@@ -68,5 +75,6 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 
 def _short(text: str, limit: int = 120) -> str:
-    text = " ".join(text.split())
+    # A file name may have bytes that are no UTF-8; no terminal or log would take them.
+    text = " ".join(text.encode(errors="backslashreplace").decode().split())
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

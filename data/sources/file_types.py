@@ -16,7 +16,7 @@ from data.sources.annotated_photos import refuse_missing_folder
 from data.sources.coco import CocoSource
 from data.sources.coco_file import coco_categories
 from data.sources.file_index import Problems
-from data.sources.image_folder import ImageFolderSource
+from data.sources.image_folder import ImageFolderSource, class_folders
 from data.sources.table import TableSource, table_labels
 from data.sources.voc import VocSource, voc_names
 from data.sources.yolo import YoloSource
@@ -88,7 +88,7 @@ def folder_labels(options: Options, root: Path | None) -> Sequence[str]:
         return []
     folder = data_path(options["folder"], root=root)
     refuse_missing_folder(folder)
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+    names = class_folders(folder)
     return wnids(names, f"the image folder {folder}", "class folders")
 
 
@@ -115,7 +115,9 @@ def voc_labels(options: Options, root: Path | None) -> Sequence[str]:
     if given is not None:
         return given.keys()
     folder = data_path(options["folder"], root=root)
-    return wnids(voc_names(folder, options.get("split")), str(folder), "object names")
+    need_boxes = options.get("kind") != "label_only"
+    names = voc_names(folder, options.get("split"), need_boxes=need_boxes)
+    return wnids(names, str(folder), "object names")
 
 
 def open_voc(name: str, options: Options, tree: WordTree, root: Path | None, seed: int) -> Source:
@@ -167,7 +169,8 @@ def labels_of_table(options: Options, root: Path | None) -> Sequence[str]:
     if given is not None:
         return given.keys()
     file = data_path(options["table"], root=root)
-    return wnids(table_labels(file, options.get("columns")), str(file), "labels")
+    names = table_labels(file, options.get("columns"), kind=options.get("kind"))
+    return wnids(names, str(file), "labels")
 
 
 def open_table(name: str, options: Options, tree: WordTree, root: Path | None, seed: int) -> Source:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.images import PHOTO_ENDINGS, read_image
-from data.sample import Kind, Sample
+from data.sample import KINDS, Kind, Sample
 from data.sources.annotated_photos import refuse_missing_folder
 from data.sources.categories import known_nodes, refuse_unknown
 from data.sources.counts import Counts, count_labels
@@ -44,6 +44,11 @@ class ImageFolderSource:
     ) -> None:
         """Lists the folder. Raises UserError where it is missing, holds no photo, or has a class
         folder that is not known (the nearest known one named)."""
+        if kind not in KINDS:
+            raise UserError(
+                f"the image folder {folder} is declared kind={kind}; choose label_only or "
+                "background"
+            )
         self.name, self.kind, self._folder = name, kind, str(folder)
         self.problems = Problems()
         refuse_missing_folder(folder)
@@ -140,18 +145,10 @@ class ImageFolderSource:
 
     def _entries(self) -> list[os.DirEntry[str]]:
         """The class folders, by name."""
-        try:
-            found = sorted(os.scandir(self._folder), key=lambda entry: entry.name)
-        except OSError as error:
-            raise UserError(
-                f"the image folder {self._folder} cannot be read ({error.strerror}); give yourself "
-                "the right to read it"
-            ) from error
         folders = []
-        for entry in found:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
+        for entry in _visible(self._folder):
+            # Not entry.is_dir, which raises for a link to itself.
+            if os.path.isdir(entry.path):
                 folders.append(entry)
             else:
                 self.problems.add("files outside of a class folder", entry.name)
@@ -179,3 +176,19 @@ class ImageFolderSource:
                     self.problems.add(
                         "files that are no photos", os.path.relpath(path, self._folder)
                     )
+
+
+def class_folders(folder: str | Path) -> list[str]:
+    """The names of the class folders, ascending. Raises UserError where they cannot be read."""
+    return [entry.name for entry in _visible(str(folder)) if os.path.isdir(entry.path)]
+
+
+def _visible(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        found = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(
+            f"the image folder {folder} cannot be read ({error.strerror}); give yourself the right "
+            "to read it"
+        ) from error
+    return [entry for entry in found if not entry.name.startswith(".")]

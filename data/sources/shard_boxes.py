@@ -10,6 +10,7 @@ Corners are pixels of the photo.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,7 +107,7 @@ def csv_boxes(
     """
     found = ShardBoxes()
     text = read_text(path)
-    rows = csv.DictReader(text.splitlines(keepends=True))
+    rows = csv.DictReader(io.StringIO(text, newline=""))
     header = _header(rows, path)
     owners = _owners(photos, shards, path, by_shard="shard" in header)
     ours = {shard.name for shard in shards}

@@ -141,15 +141,23 @@ def read_member(shard: Shard, name: str, offset: int, size: int) -> bytes:
         raise BrokenPhoto(path, f"{size:,} bytes, more than the {MAX_BYTES:,} allowed")
     try:
         try:
-            data = os.pread(_opened(shard).number, size, offset)
+            data = _read(shard, offset, size)
         except OSError:
             # A handle on a network share goes stale when its server starts anew.
             _opened.cache_clear()
-            data = os.pread(_opened(shard).number, size, offset)
+            data = _read(shard, offset, size)
     except OSError as error:
         raise BrokenPhoto(path, (error.strerror or str(error)).lower()) from error
     if len(data) < size:
         raise BrokenPhoto(path, f"the shard was cut: {len(data)} of {size} bytes are left")
+    return data
+
+
+def _read(shard: Shard, offset: int, size: int) -> bytes:
+    handle = _opened(shard)
+    data = os.pread(handle.number, size, offset)
+    # After the read: a shard written anew in place has another member there, under this label.
+    _refuse_changed(handle, shard)
     return data
 
 
@@ -169,12 +177,16 @@ class _Handle:
 @lru_cache(maxsize=MAX_OPEN)
 def _opened(shard: Shard) -> _Handle:
     handle = _Handle(shard.path)
+    _refuse_changed(handle, shard)
+    return handle
+
+
+def _refuse_changed(handle: _Handle, shard: Shard) -> None:
     if _identity(handle.number, shard.path) != shard:
         raise UserError(
             f"the shard {shard.path} changed after it was indexed; leave shards alone while a run "
             "reads them, and start it again with resume="
         )
-    return handle
 
 
 def _identity(file: int, path: str) -> Shard:

@@ -35,13 +35,14 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 @dataclass(frozen=True, slots=True)
 class ShardPhoto:
     """A photo in a shard: number of the shard, name, place and size of the member, and the
-    contents of the text members of its sample by ending (`cls`, `txt`, `json`)."""
+    contents of the text members of its sample by ending (`cls`, `txt`, `json`), None of one that is
+    longer than MAX_TEXT."""
 
     shard: int
     name: str
     offset: int
     size: int
-    texts: Mapping[str, bytes]
+    texts: Mapping[str, bytes | None]
 
     @property
     def folder(self) -> str:
@@ -91,6 +92,7 @@ def list_photos(
     a photo may have. What is no photo is counted in `problems`. Raises UserError where shards
     cannot be used, where a sample has two photos, and where there is no photo at all.
     """
+    photo = photo.removeprefix(".") if photo else None
     indexes = index_shards(paths)
     photos = [
         one
@@ -142,6 +144,8 @@ def read_classes(given: Any, *, root: Path | None = None) -> list[str] | None:
                 f"classes has the keys {', '.join(map(str, given))}; give a list of labels, or "
                 "file (a JSON file) and key (where in it the list stands)"
             )
+        if not all(isinstance(one, str) for one in given.values()):
+            raise UserError(f"classes is {str(dict(given))[:100]}; give file and key as text")
         path = data_path(given["file"], root=root)
         try:
             content = json.loads(read_text(path))
@@ -174,7 +178,7 @@ def label_of(photo: ShardPhoto, labels: LabelFrom, shard: Path | str) -> str | N
             raise UserError(f"{where} has the label {label!r}; give a name or a number")
         return str(label)
     try:
-        text = photo.texts[labels].decode("utf-8-sig").strip()
+        text = _text(photo, labels, where).decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         raise UserError(f"{where} is no UTF-8 text; write it again") from None
     if not text or "\n" in text:
@@ -188,7 +192,7 @@ def read_json(photo: ShardPhoto, shard: Path | str) -> dict[str, Any]:
         return {}
     where = f"the .json member of {photo.name!r} in {shard}"
     try:
-        content = json.loads(photo.texts["json"])
+        content = json.loads(_text(photo, "json", where))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where} is not JSON ({error}); write it again") from None
     if not isinstance(content, dict):
@@ -196,11 +200,21 @@ def read_json(photo: ShardPhoto, shard: Path | str) -> dict[str, Any]:
     return content
 
 
+def _text(photo: ShardPhoto, ending: str, where: str) -> bytes:
+    text = photo.texts[ending]
+    if text is None:
+        raise UserError(
+            f"{where} is longer than a text beside a photo may be, which is {MAX_TEXT:,} bytes; "
+            "shorten it"
+        )
+    return text
+
+
 def _photos(
     number: int, index: ShardIndex, problems: Problems, wanted: str | None
 ) -> Iterator[ShardPhoto]:
     photos: dict[str, int] = {}
-    texts: dict[str, dict[str, bytes]] = {}
+    texts: dict[str, dict[str, bytes | None]] = {}
     keys: list[str] = []
     where = os.path.basename(index.shard.path)
     for row in range(len(index)):
@@ -209,12 +223,8 @@ def _photos(
         stem, _, ending = base.partition(".")
         key, ending = os.path.join(folder, stem), ending.lower()
         if ending in LABELS_FROM:
-            if index.sizes[row] > MAX_TEXT:
-                raise UserError(
-                    f"the member {name!r} of the shard {index.shard.path} has "
-                    f"{index.sizes[row]:,} bytes; a text beside a photo has {MAX_TEXT:,} at most"
-                )
-            texts.setdefault(key, {})[ending] = index.texts[row]
+            kept = index.texts[row] if index.sizes[row] <= MAX_TEXT else None
+            texts.setdefault(key, {})[ending] = kept
             keys.append(key)
         elif not stem or f".{ending}" not in PHOTO_ENDINGS:
             problems.add("members that are no photos", f"{where}/{name}")

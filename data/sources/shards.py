@@ -18,8 +18,8 @@ from data.boxes import all_fractions, sane_boxes
 from data.images import decode_image
 from data.sample import KINDS, Kind, Sample
 from data.sources.categories import category_nodes
-from data.sources.counts import Counts, count_boxes, count_labels
-from data.sources.file_index import SHOWN, FileIndex, Problems
+from data.sources.counts import Counts
+from data.sources.file_index import FileIndex, Problems
 from data.sources.shard_boxes import ShardBoxes, read_truths
 from data.sources.shard_index import read_member
 from data.sources.shard_samples import (
@@ -29,6 +29,7 @@ from data.sources.shard_samples import (
     list_photos,
     named_shards,
 )
+from data.sources.truths import Truth, truths_of
 from wordtree.errors import UserError
 
 if TYPE_CHECKING:
@@ -105,25 +106,18 @@ class ShardSource:
         """Where photo `index` lies: the shard's path, then the member's name."""
         return os.path.join(self._paths[self._shard[index]], self._names[index])
 
-    def truth(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
+    def truth(self, index: int) -> Truth:
         """Boxes (n, 4) xyxy in pixels of the photo, nodes (n,) and ignore (n,) of photo `index`,
         without reading the photo; none of a photo that is not boxed."""
-        end = index + 1 if self.kind == "boxed" else index
-        rows = slice(self._offsets[index], self._offsets[end])
-        return self._boxes[rows], self._nodes[rows], self._ignore[rows]
+        return self._truths.truth(index)
 
     def labels(self, index: int) -> NDArray[np.int64]:
         """The nodes that photo `index` shows, ascending, without reading it."""
-        rows = slice(self._offsets[index], self._offsets[index + 1])
-        shown = self._nodes[rows][~self._ignore[rows]]
-        return np.unique(shown[shown >= 0])
+        return self._truths.labels(index)
 
     def counts(self) -> Counts:
         """Boxes and photos of each node."""
-        photo = np.repeat(np.arange(len(self)), np.diff(self._offsets))
-        if self.kind == "boxed":
-            return count_boxes(photo, self._nodes, self._ignore, photos=len(self))
-        return count_labels(photo, self._nodes, photos=len(self))
+        return self._truths.counts()
 
     def read(self, index: int, *, size: tuple[int, int] | None = None) -> Sample:  # noqa: ARG002
         """Photo `index` with what is known of it. Raises BrokenPhoto, and UserError where the
@@ -136,26 +130,7 @@ class ShardSource:
             int(self._places[index, 1]),
         )
         image = decode_image(data, path)
-        height, width = image.shape[:2]
-        sample = Sample(
-            image=image,
-            kind=self.kind,
-            source=self.name,
-            index=index,
-            path=path,
-            original_size=(height, width),
-        )
-        if self.kind != "boxed":
-            return sample.replace(labels=self.labels(index))
-        boxes, nodes, ignore = self.truth(index)
-        sane = sane_boxes(boxes, (height, width))
-        nodes, ignore = nodes[sane.kept], ignore[sane.kept]
-        return sample.replace(
-            boxes=sane.boxes,
-            nodes=nodes,
-            ignore=ignore,
-            exhaustive=np.unique(nodes[~ignore]) if self._own_classes else None,
-        )
+        return self._truths.sample(image, index, source=self.name, path=path)
 
     def _nodes_of(
         self,
@@ -195,12 +170,11 @@ class ShardSource:
             )
         sane = sane_boxes(corners, (0, 0))
         for fault, touched in sane.faults.items():
-            rows = np.flatnonzero(touched)
-            for row in rows[:SHOWN]:
-                example = f"{photos[owner[row]].name} {corners[row].tolist()}"
-                self.problems.add(f"boxes {fault}", example)
-            if len(rows) > SHOWN:
-                self.problems.add(f"boxes {fault}", "", count=len(rows) - SHOWN)
+            self.problems.add_rows(
+                f"boxes {fault}",
+                np.flatnonzero(touched).tolist(),
+                lambda row: f"{photos[owner[row]].name} {corners[row].tolist()}",
+            )
         corners[sane.kept] = sane.boxes
         return corners, sane.kept
 
@@ -219,22 +193,27 @@ class ShardSource:
         for row in emptied:
             self.problems.add(f"photos without a {what}", photos[row].name)
         listed = np.setdiff1d(np.array(sorted(found.listed), np.int64), emptied)
-        if not len(listed):
+        counted = kept & (node >= 0) & ~np.array(found.ignore, bool)
+        if not len(listed) or (self.kind == "boxed" and not counted.any()):
             thing = "box" if self.kind == "boxed" else "label"
             problems = f" ({self.problems})" if self.problems else ""
             raise UserError(
                 f"none of the {len(photos)} photos of {named_shards(self._paths)} has a {thing} "
                 f"that counts{problems}; correct labels, boxes or classes"
             )
-        order = np.flatnonzero(kept)[np.argsort(owner[kept], kind="stable")]
-        ends = np.searchsorted(owner[order], listed, side="right")
-        self._offsets = np.concatenate([[0], ends]).astype(np.int64)
-        self._nodes, self._boxes = node[order], corners[order].astype(np.float32)
-        self._ignore = np.array(found.ignore, bool)[order] | (self._nodes < 0)
+        self._truths = truths_of(
+            listed,
+            owner[kept],
+            corners[kept].astype(np.float32),
+            node[kept],
+            np.array(found.ignore, bool)[kept] | (node[kept] < 0),
+            kind=self.kind,
+            own_classes=self._own_classes,
+        )
         self._names = FileIndex(photos[row].name for row in listed)
         self._shard = np.array([photos[row].shard for row in listed], np.int64)
         self._places = np.array([(photos[row].offset, photos[row].size) for row in listed])
-        shown = self._nodes[~self._ignore]
+        shown = self._truths.nodes[~self._truths.ignore]
         self.labelled_nodes: NDArray[np.int64] = np.unique(shown)
 
 

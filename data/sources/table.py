@@ -36,13 +36,15 @@ class Table:
 
     photos: file name -> its number. image: (R,), the number of each row's photo. labels: (R,),
     empty where the row has none. corners: (R,) of x1, y1, x2, y2 each, NaN where no number; None
-    where the table has no boxes.
+    where the table has no boxes, or nobody asks for them. lost: the photos of rows that lack what
+    they need.
     """
 
     photos: dict[str, int] = field(default_factory=dict)
     image: list[int] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     corners: list[tuple[float, ...]] | None = None
+    lost: set[int] = field(default_factory=set)
 
 
 class TableSource(AnnotatedPhotos):
@@ -74,7 +76,7 @@ class TableSource(AnnotatedPhotos):
         Raises UserError for a table or folder that cannot be used.
         """
         problems = Problems()
-        rows = read_table(table, columns, problems)
+        rows = read_table(table, columns, problems, kind=kind)
         if kind is None:
             kind = "label_only" if rows.corners is None else "boxed"
         boxes = None
@@ -102,18 +104,24 @@ class TableSource(AnnotatedPhotos):
             boxes=boxes,
             categories=nodes,
             exhaustive=exhaustive,
+            lost=sorted(rows.lost),
             problems=problems,
         )
 
 
-def table_labels(table: str | Path, columns: Columns | None = None) -> list[str]:
+def table_labels(
+    table: str | Path, columns: Columns | None = None, *, kind: Kind | None = None
+) -> list[str]:
     """The labels of a table, each once, ascending."""
-    return sorted({*read_table(table, columns, Problems()).labels} - {""})
+    return sorted({*read_table(table, columns, Problems(), kind=kind).labels} - {""})
 
 
-def read_table(path: str | Path, columns: Columns | None, problems: Problems) -> Table:
+def read_table(
+    path: str | Path, columns: Columns | None, problems: Problems, *, kind: Kind | None = None
+) -> Table:
     """Reads the columns `file`, `label` and, where the header has all four, `x1 y1 x2 y2`.
 
+    kind: what the photos are declared to be; of `label_only` ones no box is looked at.
     columns: which they are where the file calls them otherwise: the names of its header
     (`{label: wnid}`), or, in a file without a header, their places from 0 (`{file: 0, label: 2}`).
     The delimiter is a tab where the first line has one, else a comma. Rows without a file name,
@@ -132,7 +140,7 @@ def read_table(path: str | Path, columns: Columns | None, problems: Problems) ->
         head = next(rows)
         numbered = bool(columns) and all(isinstance(one, int) for one in columns.values())
         place = _numbered(file, columns, head) if numbered else _named(file, columns or {}, head)
-        boxed = "x1" in place
+        boxed = "x1" in place and kind != "label_only"
         found.corners = [] if boxed else None
         for cells in chain([head] if numbered else [], rows):
             where = f"line {reader.line_num}"
@@ -145,13 +153,15 @@ def read_table(path: str | Path, columns: Columns | None, problems: Problems) ->
             if not name or "\0" in name:
                 problems.add("rows without a file name", where)
                 continue
+            photo = found.photos.setdefault(name, len(found.photos))
             if any(corners) and not all(corners):
                 problems.add("rows with a part of a box", where)
+                found.lost.add(photo)
                 continue
             if label and boxed and not any(corners):
                 problems.add("rows with a label and no box", where)
+                found.lost.add(photo)
                 continue
-            photo = found.photos.setdefault(name, len(found.photos))
             if not label and not any(corners):
                 continue  # a photo that shows nothing, or of which nothing is known
             found.image.append(photo)
@@ -175,6 +185,7 @@ def _numbered(file: Path, columns: Columns, first: list[str]) -> dict[str, int]:
                 f"columns of {file} says {one}: {at}, but its first line has {len(first)} cells, "
                 "numbered from 0"
             )
+    _refuse_half_boxes(file, columns)
     return {one: int(at) for one, at in columns.items()}
 
 
@@ -196,10 +207,14 @@ def _named(file: Path, columns: Columns, head: list[str]) -> dict[str, int]:
             f"{short(','.join(head))}; name its columns file and label there, or say which they "
             "are (columns: {file: NAME, label: NAME}, or their places from 0 without a header)"
         )
+    _refuse_half_boxes(file, place)
+    return place
+
+
+def _refuse_half_boxes(file: Path, place: Columns) -> None:
     if 0 < sum(one in place for one in CORNERS) < len(CORNERS):
         absent = ", ".join(one for one in CORNERS if one not in place)
         raise UserError(f"{file} has some columns of a box, but no {absent}; add or remove them")
-    return place
 
 
 def _refuse_columns(file: Path, columns: Columns) -> None:

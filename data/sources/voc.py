@@ -64,7 +64,7 @@ class VocSource(AnnotatedPhotos):
         if difficult not in ("ignore", "keep", "drop"):
             raise UserError(f"{folder} has difficult={difficult}; choose ignore, keep or drop")
         problems = Problems()
-        stems, files = _read(folder, split, problems)
+        stems, files, others = _read(folder, split, problems, need_boxes=kind != "label_only")
         photos_folder = _photos_folder(folder, images)
         objects = [
             (row, one)
@@ -77,7 +77,7 @@ class VocSource(AnnotatedPhotos):
             problems.add("difficult objects left out", "difficult=drop", count=dropped)
         raw = np.array([one.corners for _, one in objects], np.float64).reshape(-1, 4)
         sizes = np.array([file.size for file in files], np.int64).reshape(-1, 2)
-        if all_fractions(raw, sizes):
+        if kind != "label_only" and all_fractions(raw, sizes):
             raise UserError(
                 f"the boxes of {folder} are fractions (none exceeds 1, the first is "
                 f"{raw[0].tolist()}), but VOC's are pixels; multiply them by width and height"
@@ -92,7 +92,7 @@ class VocSource(AnnotatedPhotos):
             kind=kind,
             where=folder,
             folder=photos_folder,
-            file_names=_photo_names(stems, files, photos_folder, problems),
+            file_names=_photo_names(stems, files, others, photos_folder, problems),
             image=np.array([row for row, _ in objects], np.int64),
             node=node,
             ignore=(node < 0) | (hard & (difficult == "ignore")),
@@ -100,6 +100,7 @@ class VocSource(AnnotatedPhotos):
             sizes=sizes,
             categories=nodes,
             exhaustive=exhaustive,
+            lost=[row for row, file in enumerate(files) if file.lost],
             problems=problems,
         )
 
@@ -113,42 +114,60 @@ def _edges(corners: NDArray[np.float64]) -> NDArray[np.float64]:
                            np.where(swapped, second - 1, second)], 1)  # fmt: skip
 
 
-def voc_names(folder: str | Path, split: str | None = None) -> list[str]:
-    """The names of all objects, each once, ascending."""
-    _, files = _read(folder, split, Problems())
+def voc_names(
+    folder: str | Path, split: str | None = None, *, need_boxes: bool = True
+) -> list[str]:
+    """The names of all objects, each once, ascending; need_boxes: of those that have a box."""
+    _, files, _ = _read(folder, split, Problems(), need_boxes=need_boxes)
     return sorted({one.name for file in files for one in file.objects})
 
 
 def _read(
-    folder: str | Path, split: str | None, problems: Problems
-) -> tuple[list[str], list[VocFile]]:
-    """The annotation files' names without `.xml`, and what they say; problems are added to."""
+    folder: str | Path, split: str | None, problems: Problems, *, need_boxes: bool
+) -> tuple[list[str], list[VocFile], set[str]]:
+    """The annotation files' names without `.xml`, what they say, and the names of all files, also
+    outside of the split; problems are added to."""
     refuse_missing_folder(folder)
     below = os.path.join(folder, "Annotations")
     where = below if os.path.isdir(below) else str(folder)
-    there = sorted(name[:-4] for name in os.listdir(where) if name.lower().endswith(".xml"))
+    there: dict[str, str] = {}
+    for name in sorted(_names_in(where)):
+        stem, ending = os.path.splitext(name)
+        # macOS leaves `._a.xml`, which is no XML, beside `a.xml`.
+        if ending.lower() == ".xml" and not name.startswith("."):
+            there.setdefault(stem, name)
     if not there:
         raise UserError(
             f"{where} holds no .xml file; give a VOC folder (Annotations, JPEGImages) or a folder "
             "of XML files"
         )
-    wanted = there if split is None else _split(folder, split)
-    known = set(there)
+    wanted = sorted(there) if split is None else _split(folder, split)
     stems, files, unread = [], [], Problems()
     with told(f"reading {where}", len(wanted)) as advance:
         for stem in wanted:
             advance(1)
-            if stem not in known:
+            if stem not in there:
                 problems.add("photos of the split without an annotation file", stem)
                 continue
             try:
-                files.append(read_voc_file(os.path.join(where, f"{stem}.xml"), problems))
+                path = os.path.join(where, there[stem])
+                files.append(read_voc_file(path, problems, need_boxes=need_boxes))
                 stems.append(stem)
             except UserError as error:
                 unread.add("annotation files that cannot be read", str(error))
     if unread:
         raise UserError(f"{where} has {unread}; correct them, or move them away")
-    return stems, files
+    return stems, files, set(there)
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise UserError(
+            f"the folder {folder} cannot be read ({error.strerror}); give yourself the right to "
+            "read it"
+        ) from error
 
 
 def _split(folder: str | Path, split: str) -> list[str]:
@@ -173,18 +192,28 @@ def _photos_folder(folder: str | Path, images: str | Path | None) -> str:
 
 
 def _photo_names(
-    stems: list[str], files: list[VocFile], folder: str, problems: Problems
+    stems: list[str], files: list[VocFile], others: set[str], folder: str, problems: Problems
 ) -> list[str]:
     by_stem: dict[str, list[str]] = {}
-    there = set(os.listdir(folder))
+    there = set(_names_in(folder))
     for name in sorted(there):
         stem, ending = os.path.splitext(name)
         if ending.lower() in PHOTO_ENDINGS:
             by_stem.setdefault(stem, []).append(name)
-    names = []
+    names: list[str] = []
+    taken: set[str] = set()
     for stem, file in zip(stems, files, strict=True):
         found = by_stem.get(stem, [])
-        if file.photo in found or (not found and file.photo in there):
+        known = file.photo in found or (not found and file.photo in there)
+        owner = os.path.splitext(file.photo)[0]
+        # A copy that still has the name of the first: one photo must not be shown twice, each time
+        # with the other's objects as background.
+        if known and owner != stem and (owner in others or file.photo in taken):
+            problems.add("files that name another file's photo", f"{stem}.xml: {file.photo}")
+            known = False
+        if known:
+            taken.add(file.photo)
+        if known:
             names.append(file.photo)
         elif found:
             names.append(found[0])

@@ -27,15 +27,16 @@ class VocObject:
 @dataclass(frozen=True)
 class VocFile:
     """photo: the base name that the file gives its photo, may be empty or wrong. size: height and
-    width, 0 where it does not say."""
+    width, 0 where it does not say. lost: whether it has objects without a name or a box."""
 
     photo: str
     size: tuple[int, int]
     objects: tuple[VocObject, ...]
+    lost: bool = False
 
 
-def read_voc_file(path: str | Path, problems: Problems) -> VocFile:
-    """Reads a file; objects without a name or a box are added to `problems`.
+def read_voc_file(path: str | Path, problems: Problems, *, need_boxes: bool = True) -> VocFile:
+    """Reads a file; objects without a name or (where they need one) a box are added to `problems`.
 
     Raises UserError (`NAME.xml: why`) for what is no VOC file. A document type is refused before
     anything of it is looked at, whatever the file's encoding: VOC has none, and entities, which
@@ -45,10 +46,13 @@ def read_voc_file(path: str | Path, problems: Problems) -> VocFile:
     root = _parse(path, name)
     if root.tag != "annotation":
         raise UserError(f"{name}: <{root.tag}> where VOC has <annotation>")
-    objects = []
+    objects, lost = [], False
     for entry in root.findall("object"):
         label, box = _text(entry, "name"), entry.find("bndbox")
+        if box is None and not need_boxes:
+            box = Element("bndbox")
         if not label or box is None:
+            lost = True
             problems.add("objects without a name or a box", f"{name} {label or 'no name'}")
             continue
         xmin, ymin, xmax, ymax = (_number(_text(box, corner)) for corner in _CORNERS)
@@ -58,7 +62,7 @@ def read_voc_file(path: str | Path, problems: Problems) -> VocFile:
     height, width = (0, 0) if size is None else (_side(size, "height"), _side(size, "width"))
     # A path of the machine that wrote it (also one of Windows) says nothing but its last part.
     photo = os.path.basename(_text(root, "filename").replace("\\", "/"))
-    return VocFile(photo, (height, width), tuple(objects))
+    return VocFile(photo, (height, width), tuple(objects), lost)
 
 
 def _parse(path: str | Path, name: str) -> Element:

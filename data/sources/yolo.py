@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Unlabelled = Literal["skip", "background", "refuse"]
 # No fraction, however the object is cut by the photo's edge.
 _PIXELS = 2.0
+_SCORED = "that look like predictions with a confidence"
 
 
 class YoloSource(AnnotatedPhotos):
@@ -67,7 +68,7 @@ class YoloSource(AnnotatedPhotos):
         nodes = category_nodes(content.names.values(), tree, label_map, yaml)
         problems = Problems()
         root, photos = list_photos(content, split, folder, problems)
-        kept, image, classes, corners = _read(
+        kept, image, classes, corners, lost = _read(
             yaml,
             photos,
             "background" if kind == "background" else unlabelled,
@@ -76,7 +77,8 @@ class YoloSource(AnnotatedPhotos):
             key_points=content.key_points,
         )
         boxes = np.array(corners, np.float64).reshape(-1, 4)
-        _refuse_pixels(yaml, boxes, [photos[kept[row]] for row in image[:1]])
+        if kind != "label_only":
+            _refuse_pixels(yaml, boxes, [photos[kept[row]] for row in image[:1]])
         row_of = {number: row for row, number in enumerate(content.names)}
         rows = np.array([row_of.get(number, -1) for number in classes], np.int64)
         for at in np.flatnonzero(rows < 0):
@@ -99,6 +101,7 @@ class YoloSource(AnnotatedPhotos):
             categories=nodes,
             exhaustive=exhaustive,
             fractions=True,
+            lost=lost,
             problems=problems,
         )
 
@@ -111,13 +114,15 @@ def _read(
     *,
     needed: bool,
     key_points: bool,
-) -> tuple[list[int], list[int], list[int], list[Corners]]:
-    """Which photos are kept, and of each object the place of its photo among these, its class and
-    its corners. needed: without any label file there is nothing to learn from."""
+) -> tuple[list[int], list[int], list[int], list[Corners], list[int]]:
+    """Which photos are kept, of each object the place of its photo among these, its class and its
+    corners, and the places of photos with lines that are no object. needed: without any label file
+    there is nothing to learn from."""
     kept: list[int] = []
     image: list[int] = []
     classes: list[int] = []
     corners: list[Corners] = []
+    lost: list[int] = []
     what = "taken as background" if unlabelled == "background" else "left out"
     missing = 0
     with told(f"reading the label files of {yaml}", len(photos)) as advance:
@@ -138,6 +143,10 @@ def _read(
                 continue
             for line in file.wrong:
                 problems.add("label lines that are no object", f"{place} line {line}")
+            for line in file.scored:
+                problems.add(f"label lines {_SCORED}", f"{place} line {line}")
+            if file.wrong or file.scored:
+                lost.append(len(kept))
             image += [len(kept)] * len(file.classes)
             classes += file.classes
             corners += file.corners
@@ -152,7 +161,7 @@ def _read(
             f"{yaml} has {problems}; make label files (empty ones for photos without objects), or "
             "choose unlabelled=skip or background"
         )
-    return kept, image, classes, corners
+    return kept, image, classes, corners, lost
 
 
 def _refuse_pixels(yaml: str | Path, boxes: NDArray[np.float64], first: list[str]) -> None:

@@ -14,11 +14,13 @@ Corners = tuple[float, float, float, float]
 @dataclass(frozen=True)
 class LabelFile:
     """classes: a number each; corners: xyxy each, fractions of the photo's width and height;
-    wrong: the numbers of the lines that are no object."""
+    wrong: the numbers of the lines that are no object; scored: of those that have one number more
+    than a box, which is a prediction's confidence."""
 
     classes: list[int]
     corners: list[Corners]
     wrong: list[int]
+    scored: list[int]
 
 
 def label_path(photo: str) -> str:
@@ -38,18 +40,22 @@ def read_labels(path: str | Path, *, key_points: bool = False) -> LabelFile | No
         text = Path(path).read_bytes().decode("utf-8-sig", errors="replace")
     except FileNotFoundError:
         return None
-    file = LabelFile([], [], [])
+    file = LabelFile([], [], [], [])
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words:
             continue
         found = _object(words, key_points)
         if found is None:
-            file.wrong.append(number)
+            (file.scored if _is_scored(words) else file.wrong).append(number)
         else:
             file.classes.append(found[0])
             file.corners.append(found[1])
     return file
+
+
+def _is_scored(words: Sequence[str]) -> bool:
+    return len(words) == 6 and _object(words[:5], key_points=False) is not None
 
 
 def _object(words: Sequence[str], key_points: bool) -> tuple[int, Corners] | None:

@@ -103,7 +103,11 @@ def list_photos(
         there = ", ".join(content.splits) or "none at all"
         raise UserError(f"{content.file} has no split {split!r}; it has {there}")
     beside = os.path.abspath(content.file.parent)
-    root = os.path.abspath(folder) if folder is not None else os.path.join(beside, content.root)
+    root = (
+        os.path.abspath(folder)
+        if folder is not None
+        else os.path.join(beside, os.path.expanduser(content.root))
+    )
     root = os.path.normpath(root)
     found: list[str] = []
     for entry in content.splits[split]:

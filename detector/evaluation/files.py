@@ -7,12 +7,17 @@ from pathlib import Path
 
 
 def write_whole(path: str | Path, content: str | bytes) -> None:
-    """Writes a file so that a reader, or a crash, sees the old one or the new one, whole."""
+    """Writes a file so that a reader, or a crash, sees the old one or the new one, whole.
+
+    Text is written as UTF-8; what a file name has that is none becomes `\\udce9`, which JSON reads
+    back as it was.
+    """
     target = Path(path)
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,61 @@ def test_a_file_where_a_folder_is_needed_is_a_users_mistake(tmp_path: Path) -> N
     options = {"type": "image_folder", "folder": "train", "kind": "label_only"}
     with pytest.raises(UserError, match="train is a file; correct the path"):
         source_labels({"labels": options}, root=tmp_path)
+
+
+FOLDER = {"type": "image_folder", "folder": "train", "kind": "label_only"}
+TABLE = {"type": "table", "table": "t.csv", "images": "."}
+SHARDS = {"type": "shards", "shards": "a.tar", "kind": "label_only"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (FOLDER | {"folder": 2017}, "folder=2017; give a text, in quotes"),
+        (FOLDER | {"label_map": 5}, "label_map=5; give a text"),
+        (FOLDER | {"kind": ["boxed"]}, r"kind=\['boxed'\]; give a text"),
+        (TABLE | {"columns": "wnid"}, "columns=wnid; give a name or a place each"),
+        (TABLE | {"columns": {"file": [1]}}, "give a name or a place each"),
+        (SHARDS | {"photo": 5}, "photo=5; give a text"),
+        (SHARDS | {"shards": 5}, "shards=5; give a pattern"),
+        (SHARDS | {"shards": ["a.tar", 5]}, "give a pattern, or a list of them"),
+        (SHARDS | {"inclusive": "no"}, "inclusive=no; give true or false"),
+        (SCENES | {"length": "4"}, "length=4; give a whole number"),
+        (FOLDER | {7: "x"}, "has no option 7"),
+        ({"type": ["coco"]}, r"type=\['coco'\]; choose coco"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_what_to_give(
+    tree: WordTree, tmp_path: Path, options: dict, said: str
+) -> None:
+    for act in (source_labels, lambda sources, root: open_sources(sources, tree, root=root)):
+        with pytest.raises(UserError, match=rf"source mine .*{said}"):
+            act({"mine": options}, root=tmp_path)
+
+
+def test_an_option_that_is_null_is_one_that_is_not_given(tmp_path: Path) -> None:
+    make_folder(tmp_path / "train", "n02094433")
+    assert source_labels({"mine": FOLDER | {"label_map": None}}, root=tmp_path) == ["n02094433"]
+
+
+def test_folders_that_may_not_be_listed_are_a_users_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_folder(tmp_path / "train", "n02094433")
+
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"train cannot be read \(Permission denied\)"):
+        source_labels({"mine": FOLDER}, root=tmp_path)
+
+
+def test_a_training_source_cannot_take_the_name_of_the_validation() -> None:
+    from tools.config import compose_config
+    from tools.config_parts import check_parts
+
+    config = compose_config(["experiment=emoji"])
+    config["data"]["train"]["validation"] = config["data"]["train"].pop("scenes")
+    with pytest.raises(UserError, match=r"data\.train\.validation .*give it another name"):
+        check_parts(config)

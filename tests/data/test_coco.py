@@ -421,3 +421,56 @@ def data_folder() -> Path:
     if not folder or not (Path(folder) / "coco320").is_dir():
         pytest.skip(f"set {VARIABLE} to the folder that holds coco320/")
     return Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"image_id": "9"}, "annotations of an unknown image"),
+        ({"category_id": "1"}, "annotations of an unknown category"),
+        ({"bbox": None}, "annotations without an image_id and a bbox"),
+    ],
+)
+def test_a_boxed_file_of_which_no_box_is_left_is_refused(make, wrong: dict, said: str) -> None:
+    with pytest.raises(UserError, match=f"declared boxed, but none of its 3 photos.*1 {said}.*"
+                       "declare it background"):  # fmt: skip
+        make(content(annotations=[annotation(**wrong)]))
+
+
+def test_ids_that_pandas_wrote_are_the_whole_numbers_they_were(make) -> None:
+    source = make(content(annotations=[annotation(id=1.0, image_id=9.0, category_id=1.0)]))
+    assert source.read(0).nodes.tolist() == [CAT]
+    assert not source.problems
+
+
+def test_an_image_whose_annotations_are_all_of_no_use_does_not_become_background(make) -> None:
+    kept = annotation()
+    lost = [
+        annotation(id=51, image_id=4, bbox=[]),
+        annotation(id=52, image_id=7, bbox=[1, 1, 0, 0]),
+    ]
+    source = make(content(annotations=[kept, *lost]))
+    assert source.image_ids.tolist() == [9]
+    assert source.problems.counts["photos without a box that can be used, left out"] == 2
+    # An image without any annotation is known to show nothing.
+    assert make(content(annotations=[kept])).image_ids.tolist() == [9, 4, 7]
+
+
+def test_two_images_of_one_file_are_refused_since_each_hides_the_other_s_objects(make) -> None:
+    images = [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "a.png"}]
+    with pytest.raises(UserError, match=r"1 file names used twice \('a\.png'\); correct the file"):
+        make(content(images=images))
+
+
+@pytest.mark.parametrize("box", [None, [0, 0, 0, 0], [0.1, 0.1, 0.5, 0.5], [1e9, 1, 5, 5]])
+def test_a_label_only_source_takes_labels_whatever_their_boxes_are(make, box: list | None) -> None:
+    source = make(content(annotations=[annotation(bbox=box)]), kind="label_only")
+    assert source.read(0).labels.tolist() == [CAT]
+    assert source.problems.counts == {"images without a label": 2}
+
+
+def test_a_name_that_no_file_can_have_is_an_image_that_is_not_on_disk(make) -> None:
+    images = [{"id": 9, "file_name": "a.png"}, {"id": 4, "file_name": "\ud800/a.png"}]
+    source = make(content(images=images))
+    assert source.image_ids.tolist() == [9]
+    assert source.problems.counts["images not on disk"] == 1

@@ -225,3 +225,26 @@ def test_the_data_folder_is_the_environments_else_datasets(tmp_path, monkeypatch
     assert data_path(tmp_path) == tmp_path
     with pytest.raises(UserError, match=r"coco/x\.json does not exist.*WORDTREE_DATA"):
         data_path("coco/x.json")
+
+
+def test_a_link_to_itself_is_no_class_folder(tmp_path: Path) -> None:
+    fill(tmp_path, "n00000002/a.png")
+    (tmp_path / "loop").symlink_to("loop")
+    source = read(tmp_path)
+    assert len(source) == 1
+    assert source.problems.counts == {"files outside of a class folder": 1}
+
+
+def test_a_kind_that_is_none_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="kind=labelonly; choose label_only or background"):
+        read(fill(tmp_path, "n00000002/a.png"), kind="labelonly")
+
+
+def test_names_that_are_not_utf8_are_read_and_told(tmp_path: Path) -> None:
+    fill(tmp_path, "n00000002/a.png", "n00000002/b.png")
+    folder = os.fsencode(tmp_path / "n00000002")
+    os.rename(folder + b"/a.png", folder + b"/caf\xe9.png")
+    os.rename(folder + b"/b.png", folder + b"/caf\xe9.text")
+    source = read(tmp_path)
+    assert os.fsencode(source.read(0).path).endswith(b"caf\xe9.png")
+    assert "caf\\udce9.text" in str(source.problems).encode().decode()

@@ -45,6 +45,12 @@ def test_a_training_photo_is_changed_where_it_stands_and_its_boxes_are_not() -> 
         assert not np.array_equal(a.image, b.image)
 
 
+@pytest.mark.parametrize("change", ["MotionBlur", 3])
+def test_a_change_that_is_no_mapping_is_refused_with_the_form(change: object) -> None:
+    with pytest.raises(UserError, match=r"augment\.pixels has .*\{name: MotionBlur, p: 0\.1\}"):
+        PixelChanges([change])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

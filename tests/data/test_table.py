@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from data.images import BrokenPhoto
 from data.sources.catalogue import open_sources, source_labels
 from data.sources.table import TableSource
 from wordtree import LabelMap, UserError, WordTree, build
@@ -205,3 +206,31 @@ def test_the_shared_table_agrees_with_the_folders_of_its_photos() -> None:
     for index in (0, 1000, 2099):
         wnid = Path(source.path(index)).parent.name
         assert [tree.keys[node] for node in source.read(index).labels] == [wnid]
+
+
+def test_a_label_only_table_looks_at_no_box(make) -> None:
+    text = "file,label,x1,y1,x2,y2\na.png,dog,,,,\nb.png,cat,.1,.1,.5,.5\ndeep/c.png,cat,7,,,\n"
+    source = make(text, kind="label_only")
+    assert labels(source) == {"a.png": [DOG], "b.png": [CAT], "c.png": [CAT]}
+    assert not source.problems
+
+
+def test_photos_whose_rows_are_all_of_no_use_do_not_become_background(make) -> None:
+    source = make("file,label,x1,y1,x2,y2\na.png,dog,1,2,30,40\nb.png,dog,,,,\ndeep/c.png,,,,,\n")
+    assert [os.path.basename(source.path(i)) for i in range(len(source))] == ["a.png", "c.png"]
+    assert source.problems.counts["photos without a box that can be used, left out"] == 1
+    with pytest.raises(UserError, match="declared boxed, but none of its 1 photos has a box"):
+        make("file,label,x1,y1,x2,y2\na.png,,,,,\n")
+
+
+@pytest.mark.parametrize("more", [{"x1": 2}, {"x2": 4}])
+def test_numbers_for_a_part_of_a_box_are_refused(make, more: dict) -> None:
+    with pytest.raises(UserError, match="some columns of a box, but no"):
+        make("a.png,dog,1,2,30,30\n", columns={"file": 0, "label": 1, **more})
+
+
+def test_a_photo_with_all_its_boxes_elsewhere_is_broken_and_no_background(make) -> None:
+    source = make("file,label,x1,y1,x2,y2\na.png,dog,500,500,600,600\nb.png,,,,,\n")
+    with pytest.raises(BrokenPhoto, match=r"a\.png: 80 x 40 pixels, and none of its boxes in them"):
+        source.read(0)
+    assert len(source.read(1).boxes) == 0

@@ -281,3 +281,47 @@ def test_the_shared_photo_has_the_boxes_of_its_xml() -> None:
     assert sample.boxes.tolist() == [[47, 239, 195, 371], [7, 11, 352, 498]]
     assert [tree.names[node].split(",")[0] for node in sample.nodes] == ["dog", "person"]
     assert np.array_equal(source.nodes, np.unique(sample.nodes))
+
+
+def test_a_copied_file_that_names_another_file_s_photo_does_not_take_it(voc: Folder) -> None:
+    voc.write(a=xml(obj("cat", 1, 1, 10, 30), photo="a.jpg"))
+    voc.split("val", "b\n")
+    Image.new("RGB", (60, 40)).save(voc.root / "JPEGImages/other.jpg")
+    for stem, said in (("b", "a"), ("c", "other"), ("d", "other")):
+        text = xml(obj("dog", 40, 1, 60, 30), photo=f"{said}.jpg")
+        (voc.root / f"Annotations/{stem}.xml").write_text(text)
+    source = voc.source()
+    assert [source.read(i).nodes.tolist() for i in range(len(source))] == [[CAT], [DOG]]
+    assert source.problems.counts["files that name another file's photo"] == 2
+    with pytest.raises(UserError, match="none of the 1 images"):
+        voc.source(split="val")
+
+
+def test_capital_endings_are_opened_and_hidden_files_passed_over(voc: Folder) -> None:
+    Image.new("RGB", (60, 40)).save(voc.root / "JPEGImages/A.jpg")
+    (voc.root / "Annotations/A.XML").write_text(xml(obj()))
+    (voc.root / "Annotations/._A.xml").write_bytes(b"\0\5\x16\7")
+    source = voc.source()
+    assert len(source) == 1
+    assert not source.problems
+
+
+def test_a_photo_whose_objects_all_lack_a_box_is_no_background_but_a_label(voc: Folder) -> None:
+    bare = "<object><name>dog</name></object>"
+    voc.write(a=xml(obj("cat")), b=xml(bare), c=xml())
+    source = voc.source()
+    assert [os.path.basename(source.path(i)) for i in range(len(source))] == ["a.jpg", "c.jpg"]
+    assert source.problems.counts["photos without a box that can be used, left out"] == 1
+    labels = voc.source(kind="label_only")
+    assert [labels.read(i).labels.tolist() for i in range(len(labels))] == [[CAT], [DOG]]
+
+
+def test_a_folder_that_may_not_be_listed_is_a_users_mistake(
+    voc: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(UserError, match=r"Annotations cannot be read \(Permission denied\)"):
+        voc.source()

@@ -183,7 +183,8 @@ def test_lines_that_are_no_objects_are_counted_with_their_place(yolo: Set) -> No
     yolo.photo("images/train/a.png", "\n".join(lines))
     source = yolo.source()
     assert source.problems.counts == {
-        "label lines that are no object": 6,
+        "label lines that are no object": 5,
+        "label lines that look like predictions with a confidence": 1,
         "objects of a class that data.yaml lacks (now ignore regions)": 1,
     }
     assert "a.txt line 2" in str(source.problems)
@@ -290,3 +291,47 @@ def test_a_config_opens_it_below_the_data_folder(yolo: Set, tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"2 class names that are no wnid .*'cat', 'dog'"):
         source_labels({"boxes": options}, root=tmp_path)
     assert len(open_sources({"boxes": options}, TREE, root=tmp_path)["boxes"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0,.5,.5,.5,.5", "1 label lines that are no object"),
+        ("0 .5 .5 .5 .5 .9", "1 label lines that look like predictions with a confidence"),
+        ("", "declare it background"),
+    ],
+)
+def test_photos_declared_boxed_of_which_no_box_is_left_are_refused(
+    yolo: Set, line: str, said: str
+) -> None:
+    yolo.photo("images/train/a.png", line)
+    with pytest.raises(UserError, match=f"declared boxed, but none of its 1 photos.*{said}"):
+        yolo.source()
+
+
+def test_a_photo_whose_known_objects_are_all_of_no_use_does_not_become_background(
+    yolo: Set,
+) -> None:
+    yolo.photo("images/train/a.png", "0 .5 .5 .5 .5\n0 .5 .5\n")
+    yolo.photo("images/train/empty.png", "")
+    yolo.photo("images/train/no_object.png", "0,.5,.5,.5,.5")
+    yolo.photo("images/train/outside.png", "1 3 .5 .1 .1\n1 .5 .5 0 0\n")
+    source = yolo.source()
+    assert names(source) == ["a.png", "empty.png"]
+    assert [len(source.read(i).boxes) for i in range(2)] == [1, 0]
+    assert source.problems.counts["photos without a box that can be used, left out"] == 2
+
+
+def test_a_path_may_start_at_home(yolo: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(yolo.root.parent))
+    yolo.photo("images/train/a.png", "0 .5 .5 .5 .5")
+    yolo.yaml(f"path: ~/{yolo.root.name}\ntrain: images/train\nnames: [cat, dog]\n")
+    assert names(yolo.source()) == ["a.png"]
+
+
+def test_a_background_photo_with_lines_that_are_no_objects_is_not_taken(yolo: Set) -> None:
+    yolo.photo("images/train/a.png", "0,.5,.5,.5,.5")
+    with pytest.raises(UserError, match="declared background, but none of its 1 photos shows noth"):
+        yolo.source(kind="background")
+    yolo.photo("images/train/b.png", "")
+    assert names(yolo.source(kind="background")) == ["b.png"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,15 @@ def test_records_of_any_detector_are_read_as_they_are(tmp_path):
     assert read_predictions(path) == [RECORD, changed(area=6, segmentation=[])]
 
 
-@pytest.mark.parametrize("records", [[], [RECORD], [RECORD, changed(file_name="ü <b>.jpg")]])
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        [RECORD],
+        [RECORD, changed(file_name="ü <b>.jpg")],
+        [changed(file_name=os.fsdecode(b"caf\xe9\\.jpg"))],  # a name that is not UTF-8
+    ],
+)
 def test_what_is_written_is_read_back(tmp_path, records):
     path = tmp_path / "predictions.json"
     write_predictions(path, records)

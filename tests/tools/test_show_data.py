@@ -287,3 +287,16 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(
     said = capsys.readouterr().err
     assert "mixture.txt cannot be written" in said
     assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("classifier=flatt", "classifier=flatt.*flat"),
+        ("mixture.grids=[{row: 1}]", r"unknown key 'mixture\.grids\[0\]\.row'"),
+        ("network.anchors=[a]", "network.anchors"),
+    ],
+)
+def test_what_train_py_would_refuse_is_refused_here_too(change: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        show_data.read_config("emoji", [change])

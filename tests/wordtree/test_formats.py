@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from wordtree import UserError, WordTree
 from wordtree.formats import FORMATS, read, write
 from wordtree.formats.darknet import read_labels, read_map, write_map
+from wordtree.formats.text import write_text
 
 
 def test_darknets_own_files_go_round_byte_for_byte(darknet_files: Path, tmp_path: Path) -> None:
@@ -300,3 +302,9 @@ def test_json_columns_checked_at_once_name_the_first_node_that_a_look_at_each_fi
     )
     found = tree_or_sentence(lambda: read(file))
     assert found == (f"{file}: {expected}" if isinstance(expected, str) else expected)
+
+
+def test_a_file_name_that_is_not_utf8_is_written_so_that_text_stays_text(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    write_text(tmp_path / "inputs.txt", f"ü\t{name}\n")
+    assert (tmp_path / "inputs.txt").read_text("utf-8") == "ü\tcaf\\udce9.jpg\n"

@@ -55,7 +55,11 @@ def read_lines(path: Path, *, cut: bool = False) -> list[str]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a UTF-8 file beside, syncs and renames it: whole or not at all."""
+    """Writes a UTF-8 file beside, syncs and renames it: whole or not at all.
+
+    Half a surrogate pair, which stands for a byte of a file name that is no UTF-8, becomes
+    `\\udce9`; trees have none.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
@@ -64,8 +68,8 @@ def write_text(path: Path, text: str) -> None:
             f"{path} cannot be written ({error.strerror}); choose another folder"
         ) from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode(errors="backslashreplace"))
             file.flush()
             os.fsync(file.fileno())
         # mkstemp's 0600 would keep others from reading what an ordinary write lets them read.
