@@ -55,6 +55,11 @@ MISTAKES = [
     ("+network.head.towre=full", "unknown key.*did you mean 'network.head.tower'"),
     ("~steps", "the key 'steps' is missing"),
     ("~data.validation evaluate_every=0", r"data\.validation.* is missing"),
+    ("optimizer.backbone_scale=0", r"optimizer\.backbone_scale=0 .*above 0"),
+    (
+        "experiment=photos network.backbone_options.pretrained=false",
+        "frozen=8 would keep random weights.*give frozen=0",
+    ),
     ("~data.drawn", r"data\.drawn.* is missing"),
     ("+data.validaton.type=coco", r"unknown key .data\.validaton\.type"),
     ("~loss", "the key 'loss' is missing"),

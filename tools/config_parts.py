@@ -216,6 +216,13 @@ def _network(config: Config) -> None:
         choice("network.backbone", backbone, (*BACKBONES, f"{TORCHVISION}resnet50"))
         _only("network.backbone_options", network.get("backbone_options") or {},
               _arguments(BACKBONES[backbone]))  # fmt: skip
+    options = network.get("backbone_options") or {}
+    learnt = options.get("pretrained") or config["init"] or config["resume"]
+    if options.get("frozen") and not learnt:
+        raise UserError(
+            f"network.backbone_options.frozen={options['frozen']} would keep random weights, since "
+            "pretrained is false; give frozen=0."
+        )
     choice("network.neck", network.get("neck", "none"), NECKS)
     head = network.get("head") or {}
     _only(

@@ -61,6 +61,7 @@ RANGES: dict[str, Range] = {
     "optimizer.weight_decay": AT_LEAST_0,
     "optimizer.momentum": BELOW_1,
     "optimizer.rms": ABOVE_0,
+    "optimizer.backbone_scale": ABOVE_0,
     "optimizer.schedule.warmup": AT_LEAST_0,
     "optimizer.schedule.warmup_power": AT_LEAST_0,
     "optimizer.schedule.final": AT_LEAST_0,
