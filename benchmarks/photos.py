@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from data.root import data_path
 from data.sources.coco import CocoSource
 from detector.evaluation.ap import average_precision
-from detector.evaluation.corloc import corloc
+from detector.evaluation.corloc import corloc_hits
 from detector.evaluation.truth import Scored, Truths
 from detector.inference.predictor import Predictor
 from detector.training.validate import validate
@@ -56,16 +56,12 @@ def one_box(truths: Truths, boxes: Boxes) -> Scored:
     return Scored(pairs[:, 0], pairs[:, 1], np.ones(len(pairs), np.float32), box)
 
 
-def shares(found: dict[int, float], photos: dict[int, int], boxed: set[int]) -> str:
+def shares(truths: Truths, scored: Scored, boxed: NDArray[np.int64]) -> str:
     """CorLoc over photos: of all classes, of those with boxes in training, of the others."""
-
-    def mean(nodes: list[int]) -> str:
-        count = sum(photos[n] for n in nodes)
-        return f"{sum(found[n] * photos[n] for n in nodes) / count:.3f}" if count else "–"
-
-    nodes = sorted(found)
-    halves = [nodes, [n for n in nodes if n in boxed], [n for n in nodes if n not in boxed]]
-    return " | ".join(mean(half) for half in halves)
+    nodes, hits = corloc_hits(truths, scored)
+    with_boxes = np.isin(nodes, boxed)
+    halves = (hits, hits[with_boxes], hits[~with_boxes])
+    return " | ".join(f"{half.mean():.3f}" if len(half) else "–" for half in halves)
 
 
 def main() -> None:
@@ -100,14 +96,12 @@ def main() -> None:
     truths = found.truths
     ap = average_precision(tree, truths, found.scored, nodes_boxed=nodes_boxed)
     # As AP's halves: a class has boxes where it or a class below it had some.
-    boxed = {int(n) for n in ap.nodes[ap.boxed]}
-    pairs = np.unique(np.stack([truths.image, truths.node], 1), axis=0)
-    photos = {int(n): int((pairs[:, 1] == n).sum()) for n in np.unique(pairs[:, 1])}
-    print(f"{len(truths)} photos, {len(photos)} classes, {len(boxed)} of them with boxes")
+    boxed = ap.nodes[ap.boxed]
+    print(f"{len(truths)} photos, {len(ap.nodes)} classes, {len(boxed)} of them with boxes")
     print("| CorLoc at IoU .5 | all | classes with boxes | classes without |\n|---|---|---|---|")
-    print(f"| {given.run.name} | {shares(corloc(truths, found.scored), photos, boxed)} |")
+    print(f"| {given.run.name} | {shares(truths, found.scored, boxed)} |")
     for name, boxes in BASELINES.items():
-        print(f"| {name} | {shares(corloc(truths, one_box(truths, boxes)), photos, boxed)} |")
+        print(f"| {name} | {shares(truths, one_box(truths, boxes), boxed)} |")
     means = ap.means("ap50")
     shown = ["–" if v is None else f"{v:.3f}" for v in means.values()]
     print(f"\n| AP50 | {' | '.join(means)} |\n|---|---|---|---|\n| {given.run.name} |", end=" ")

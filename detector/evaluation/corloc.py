@@ -13,26 +13,15 @@ from numpy.typing import NDArray
 from detector.evaluation.truth import Scored, Truths
 
 
-def corloc(truths: Truths, scored: Scored, *, iou: float = 0.5) -> dict[int, float]:
-    """Node -> CorLoc in 0..1, for every node that some truth carries; ignored truths do not count.
-
-    A pair of photo and node in which nothing was scored is a miss. Of boxes with equal scores the
-    first counts. The usual single figure is the mean over all pairs: `corloc_over_photos`.
-    """
-    node, hit = _pairs(truths, scored, iou)
-    return {int(n): float(hit[node == n].mean()) for n in np.unique(node)}
-
-
-def corloc_over_photos(truths: Truths, scored: Scored, *, iou: float = 0.5) -> float:
-    """The share of (photo, node) pairs that are hit, in 0..1; nan where there is none."""
-    _, hit = _pairs(truths, scored, iou)
-    return float(hit.mean()) if len(hit) else float("nan")
-
-
-def _pairs(
-    truths: Truths, scored: Scored, iou: float
+def corloc_hits(
+    truths: Truths, scored: Scored, *, iou: float = 0.5
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The nodes of all pairs of photo and node with a truth, and whether each is hit."""
+    """(nodes, hits), one entry for each pair of photo and node that a truth carries.
+
+    CorLoc is the mean of `hits`: of all, or of some nodes' entries. Ignored truths and unknown
+    labels make no pair. A pair in which nothing was scored is a miss; of boxes with equal scores
+    the first counts.
+    """
     counted = ~truths.ignore & (truths.node >= 0)
     image, node, box = truths.image[counted], truths.node[counted], truths.box[counted]
     pairs, pair_of = np.unique(np.stack([image, node], 1), axis=0, return_inverse=True)
