@@ -68,7 +68,7 @@ def answer(arguments: list[str], *, world: int = 1) -> tuple[int, dict[str, Any]
 
 def main(arguments: list[str]) -> int:
     """One run, or whatever else the command line asks for; returns the exit code."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         code, config = answer(arguments)
         return job(config) if config else code
 
@@ -88,4 +88,6 @@ if __name__ == "__main__":
     # process of the machine, and a training that shares its cores becomes ten times slower.
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Of a rank that is lost one sentence tells, without the stack trace of torch's C++.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     sys.exit(run_command(lambda: main(sys.argv[1:])))

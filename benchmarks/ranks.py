@@ -79,7 +79,7 @@ def count_bytes() -> None:
 
 
 def _bytes(name: str, nodes: int) -> tuple[int, int]:
-    """Bytes of float32 gradients: of the class weights, and of all else."""
+    """Bytes of float32 gradients: of the class weights, and of all else that is not frozen."""
     import torch
 
     from detector.network.detector import Detector
@@ -92,7 +92,8 @@ def _bytes(name: str, nodes: int) -> tuple[int, int]:
     with torch.device("meta"):  # shapes alone
         whole = Detector(tree, **{**network, "backbone_options": options})
     classes = sum(p.numel() for p in (*whole.head.class_weight, *whole.head.class_bias))
-    return 4 * classes, 4 * (sum(p.numel() for p in whole.parameters()) - classes)
+    trained = sum(p.numel() for p in whole.parameters() if p.requires_grad)
+    return 4 * classes, 4 * (trained - classes)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from benchmarks.faults.tiny_run import TINY, Job, assert_nothing_left
 from data.loader import Loader
 from detector.losses import Criterion
 from detector.training.callbacks import StopOnSignal
+from detector.training.distributed import ALONE
 from detector.training.loggers import CsvLogger, TensorBoardLogger
 from tools.config import compose_config
 from tools.run_folder import refuse_taken, resumed_config
@@ -190,7 +192,8 @@ def test_signal_handlers_are_given_back_by_close() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     listener = StopOnSignal()
     listener.start(None)  # type: ignore[arg-type]
-    listener.end(None)  # type: ignore[arg-type]
+    alone = SimpleNamespace(ranks=ALONE, agree_to_stop=lambda: None)
+    listener.end(alone)  # type: ignore[arg-type]
     listener.close()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,69 @@ def test_a_run_that_a_cluster_starts_again_goes_on(
     code, reason = sweep._run({}, folder, "python train.py")
     assert (code, reason) == (0, "")
     assert json.loads((folder / "report.json").read_text())["steps"] == 2
+
+
+def test_all_runs_begin_from_the_run_that_latest_led_to_at_first(
+    swept: tuple[Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(swept[0] / "runs", tmp_path / "runs", symlinks=True)
+    monkeypatch.chdir(tmp_path)
+    first = folders(Path())["3"]
+    begun: list[str] = []
+
+    def trains(config: dict[str, Any], **_: Any) -> int:
+        begun.append(config["init"])
+        Path("runs/latest").unlink()
+        Path("runs/latest").symlink_to(f"emoji/other-{len(begun)}")
+        return 0
+
+    monkeypatch.setattr("tools.training_run.train", trains)
+    train.main(["-m", *TINY, "init=runs/latest", "seed=1,2"])
+    assert begun == [str(first)] * 2
+
+
+def test_a_run_that_died_before_its_first_checkpoint_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/emoji/x-1")
+    begun: list[bool] = []
+
+    def trains(config: dict[str, Any], **_: Any) -> int:
+        begun.append(folder.exists())
+        return 0
+
+    monkeypatch.setattr("tools.training_run.train", trains)
+    for _ in range(2):
+        (folder / "tb").mkdir(parents=True)
+        assert sweep._run({}, folder, "python train.py") == (0, "")
+    assert begun == [False, False]
+    assert {path.name for path in folder.parent.iterdir()} == {"x-1-dead", "x-1-dead-2"}
+    assert "x-1 has no checkpoint to go on from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("", "runs is no folder"), (" run_dir=out", "the sweep's folder runs/.* cannot be made")],
+)
+def test_a_file_at_runs_is_told_before_anything_is_made(
+    given: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").write_text("a user's")
+    with pytest.raises(UserError, match=said):
+        train.main(["-m", *TINY, *given.split()])
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_a_folder_at_runs_latest_is_refused_before_the_sweeps_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs/latest").mkdir(parents=True)
+    with pytest.raises(UserError, match="runs/latest is no link"):
+        train.main(["-m", *TINY, "seed=1,2"])
+    assert [path.name for path in Path("runs").iterdir()] == ["latest"]
 
 
 def test_jobs_are_all_combinations_the_last_key_changing_fastest() -> None:

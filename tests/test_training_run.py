@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,10 +23,14 @@ import yaml
 from data.images import BrokenPhoto
 from data.sources.emoji import EmojiPhotos, EmojiScenes
 from detector.losses import PARTS, Criterion
+from detector.training.distributed import Ranks
+from detector.training.trackers import TRACKERS
 from detector.training.trainer import Trainer
 from tools.config import compose_config
-from tools.run_folder import resumed_config
-from tools.training_run import COLUMNS, train
+from tools.config_parts import check_parts
+from tools.run_folder import reported_steps, resumed_config
+from tools.run_loggers import COLUMNS, opened_loggers
+from tools.training_run import launcher, train
 from wordtree import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -267,6 +273,102 @@ def test_resume_lengthens_a_planned_run_only_if_that_is_meant(done: Path) -> Non
     assert resumed_config(done, {"steps": 9, "extend": True})["steps"] == 9
 
 
+def test_resume_with_fewer_steps_than_are_done_is_refused(done: Path) -> None:
+    before = (done / "config.yaml").read_bytes()
+    with pytest.raises(UserError, match=r"steps=2 is less than .* has done \(4\); give steps=4"):
+        train(resumed_config(done, {"steps": 2, "extend": True}), command="test")
+    assert (done / "config.yaml").read_bytes() == before
+
+
+def test_a_resumed_run_stays_its_own_where_latest_is_led_elsewhere(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = done.parents[2]
+    monkeypatch.chdir(place)
+    config = resumed_config("runs/latest", {})
+    assert config["resume"] == str(done.relative_to(place))
+    monkeypatch.chdir(tmp_path)
+    assert resumed_config(place / "runs/latest", {})["resume"] == str(done)
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "steps: 3", "- 1"])
+def test_a_config_that_is_damaged_is_told_with_its_file(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"config\.yaml is no config of a run .* put back a copy"):
+        resumed_config(tmp_path, {})
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"steps": null}'])
+def test_a_report_that_is_damaged_is_told_with_its_file(text: str, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(text)
+    with pytest.raises(UserError, match=r"report\.json cannot be read .*; remove it, and resume="):
+        reported_steps(tmp_path)
+
+
+def test_a_run_without_its_written_report_is_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tools.training_run.write_report_md", full)
+        with pytest.raises(OSError, match="No space left"):
+            run(folder, steps=1, evaluate_every=0)
+    assert train(resumed_config(folder, {}), command="test") == 0
+    assert {"report.md", "report.json"} <= {path.name for path in folder.iterdir()}
+
+
+def test_seconds_are_of_training_and_not_of_evaluation_or_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, step = 0.0, Trainer._optimiser_step
+
+    def passes(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def stepped(trainer: Trainer, batches: Any) -> dict[str, float]:
+        passes(1)
+        return step(trainer, batches)
+
+    monkeypatch.setattr(Trainer, "_optimiser_step", stepped)
+    for name in ("measure", "write", "draw_grad_cam"):
+        monkeypatch.setattr(f"tools.run_callbacks.{name}", lambda *_: passes(100))
+    monkeypatch.setattr("tools.run_callbacks.time", SimpleNamespace(monotonic=lambda: now))
+    folder = tmp_path / "run"
+    assert run(folder, steps=3, evaluate_every=1, checkpoint_every=1) == 0
+    assert now > 600
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["seconds"], report["images_per_second"]) == (3, 4)
+
+
+def test_a_tracker_that_cannot_be_opened_leaves_no_run_and_may_be_left_out_on_resume(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no login")
+
+    monkeypatch.setitem(TRACKERS, "wandb", refuses)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"wandb cannot be opened \(no login\).* leave it out of"):
+        train(tiny(trackers=["wandb"]), command="test")
+    assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
+    assert not os.path.lexists("runs/latest")
+    with pytest.raises(UserError, match="no login"):
+        opened_loggers({**tiny(), "trackers": ["wandb"]}, done, resume_step=4)
+    assert (done / "report.json").exists()
+    assert resumed_config(done, {"trackers": []})["trackers"] == []
+
+
+def test_a_run_of_several_processes_is_started_again_by_torchrun() -> None:
+    assert launcher(Ranks()) == "python"
+    assert launcher(Ranks(0, 2, 0, 2)) == "torchrun --nproc_per_node=2"
+    assert launcher(Ranks(0, 8, 0, 4)) == "torchrun --nnodes=2 --nproc_per_node=4"
+
+
 def test_resume_of_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.yaml is not there; resume=RUN needs"):
         resumed_config(tmp_path, {})
@@ -348,6 +450,14 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_weights(
     assert (folder / "weights/last").resolve().name == "step-2"
     assert not (folder / "weights/step-3").exists()
 
+    def full(*_: Any, **__: Any) -> None:
+        raise RuntimeError("unexpected pos 128 vs 22")  # torch.save on a full disk
+
+    monkeypatch.setattr("tools.left_batch.torch.save", full)
+    assert run(tmp_path / "full", evaluate_every=0) == 3
+    said = capfd.readouterr().err
+    assert said.index("not finite at step 3") < said.index("could not be kept in")
+
 
 def break_photos(monkeypatch: pytest.MonkeyPatch, broken: Callable[[str, int], object]) -> None:
     """Photos for which `broken(source's name, index)` holds cannot be read."""
@@ -396,6 +506,23 @@ def test_init_takes_the_weights_of_another_run_alone(six: Path, tmp_path: Path) 
     assert config["init"] == str(six)
     assert losses(folder)[0]["total"] != losses(six)[0]["total"]
     assert losses(folder)[0]["step"] == "1"
+
+
+def test_init_is_kept_without_links_and_not_read_again_on_resume(
+    six: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = tmp_path / "first"
+    shutil.copytree(six, first, symlinks=True)
+    Path("link").symlink_to("first")
+    with monkeypatch.context() as patch:
+        stop_after(1, patch)
+        assert run(tmp_path / "run", evaluate_every=0, init="link") == 143
+    assert yaml.safe_load(Path("run/config.yaml").read_text())["init"] == "first"
+    shutil.rmtree(first)
+    config = resumed_config("run", {})
+    check_parts(config)
+    assert train(config, command="test") == 0
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def check_parts(config: Config) -> None:
     _loss(config["loss"])
     _optimizer(config)
     _network(config)
-    if config["init"]:
+    if config["init"] and not config["resume"]:
         find_checkpoint(config["init"], prefer=("last", "best"))
 
 

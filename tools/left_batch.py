@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import torch
 
 from data.sample import Batch
+from detector.weights.reading import first_line
 from wordtree import UserError, WordTree
+
+
+def leave_batch(batch: Batch, folder: Path, *, reason: str) -> str:
+    """Writes RUN/non_finite_batch.pt; a sentence that says where it is, or why it is not there."""
+    left = folder / "non_finite_batch.pt"
+    try:
+        torch.save({**vars(batch), "reason": reason}, left)
+    except (OSError, RuntimeError) as error:  # torch's own writer knows no OSError
+        with suppress(OSError):
+            left.unlink(missing_ok=True)
+        return f"The batch could not be kept in {left} ({first_line(error)})."
+    return f"The batch is in {left}."
 
 
 def read_left_batch(path: Path) -> tuple[Batch, str]:
@@ -23,10 +37,12 @@ def read_left_batch(path: Path) -> tuple[Batch, str]:
         why = " ".join(str(error).split())[:100] or type(error).__name__
         raise UserError(f"{path} cannot be read ({why}); give the file that a run left") from error
     names = {field.name for field in fields(Batch)}
-    if not isinstance(left, dict) or not {"images", "photo_path"} <= left.keys() <= {
-        *names,
-        "reason",
-    }:
+    needed = {
+        field.name
+        for field in fields(Batch)
+        if field.default is MISSING and field.default_factory is MISSING
+    }
+    if not isinstance(left, dict) or not needed <= left.keys() <= {*names, "reason"}:
         raise UserError(f"{path} holds no batch; give the non_finite_batch.pt of a run")
     reason = str(left.pop("reason", ""))
     return Batch(**left), reason

@@ -55,7 +55,11 @@ class Run:
 
 
 class Timed(Quiet):
-    """Shows progress, and keeps the seconds and the inputs of the training itself."""
+    """Shows progress, and keeps the seconds and the inputs of the training itself.
+
+    What other callbacks do after a step (rows, checkpoints, evaluations, pictures) does not count:
+    `tail`, called after all of them, starts the clock again.
+    """
 
     def __init__(self, run: Run, progress: Progress) -> None:
         self.run, self.progress = run, progress
@@ -73,6 +77,22 @@ class Timed(Quiet):
         self.run.images += trainer.batch_size
         self.progress.update(trainer.step, losses, trainer.batch_size)
 
+    @property
+    def tail(self) -> Quiet:
+        """Goes last in the list of callbacks."""
+        return ClockAgain(self)
+
+
+class ClockAgain(Quiet):
+    """Lets the clock go on from now."""
+
+    def __init__(self, timed: Timed) -> None:
+        self.timed = timed
+
+    def step(self, trainer: Trainer, losses: dict[str, float]) -> None:
+        """After all others."""
+        self.timed.start(trainer)
+
 
 def callbacks(run: Run, progress: Progress) -> list[Any]:
     """What listens to the run, in the order in which it is called; rank 0 alone logs and draws."""
@@ -82,8 +102,9 @@ def callbacks(run: Run, progress: Progress) -> list[Any]:
     def unless_stopped(action: Callable[[Trainer], None]) -> Callable[[Trainer], None]:
         return lambda trainer: None if trainer.stop_reason else action(trainer)
 
+    timed = Timed(run, progress)
     shown: list[Any] = [
-        Timed(run, progress),
+        timed,
         TrainPictures(run.folder, run.tree, loggers=run.loggers),
         # Before the checkpoint: a row that is too late is cut off on resume, one that a killed
         # process did not come to write would be missing for good.
@@ -102,6 +123,7 @@ def callbacks(run: Run, progress: Progress) -> list[Any]:
             at_end=at_end,
         ),
         Every(unless_stopped(lambda t: draw_grad_cam(run, t.step)), 0, at_end=True),
+        *([timed.tail] if run.ranks.first else []),
     ]
 
 

@@ -26,18 +26,36 @@ RESUMABLE = (
     "checkpoint_every",
     "evaluate_every",
     "log_every",
+    "trackers",
 )
 
 
 def reported_steps(folder: Path) -> int | None:
     """The steps that the report of a run speaks of, None where there is no report."""
     path = folder / REPORT
-    return int(json.loads(path.read_text())["steps"]) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return int(json.loads(path.read_text())["steps"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{path} cannot be read ({type(error).__name__}); remove it, and resume={folder} "
+            "writes it anew"
+        ) from error
+
+
+def resolved(path: str | Path) -> str:
+    """A path without links, still relative where it was and lies below the working folder.
+
+    runs/latest leads elsewhere as soon as another run begins.
+    """
+    real, here = Path(os.path.realpath(path)), Path.cwd()
+    below = not Path(path).is_absolute() and real.is_relative_to(here)
+    return str(real.relative_to(here) if below else real)
 
 
 def new_run_folder(config: Mapping[str, Any], place: Path | None = None) -> Path:
-    """Makes `run_dir`, or runs/NAME/DATE_TIME (or `place`, below runs/) with runs/latest leading
-    to it.
+    """Makes `run_dir`, or runs/NAME/DATE_TIME (or `place`, below runs/).
 
     Raises UserError where the folder is there already or cannot be written.
     """
@@ -54,13 +72,16 @@ def new_run_folder(config: Mapping[str, Any], place: Path | None = None) -> Path
         raise UserError(
             f"the run folder {folder} cannot be made ({error.strerror}); give another run_dir"
         ) from error
-    if not given:
-        # Runs of a sweep may begin side by side.
-        latest, fresh = Path("runs/latest"), Path(f"runs/.latest-{os.getpid()}")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(folder.relative_to("runs"))
-        fresh.replace(latest)
     return folder
+
+
+def lead_latest(folder: Path) -> None:
+    """Leads runs/latest to a run below runs/."""
+    # Runs of a sweep may begin side by side.
+    latest, fresh = Path("runs/latest"), Path(f"runs/.latest-{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(folder.relative_to("runs"))
+    fresh.replace(latest)
 
 
 def refuse_taken(config: Mapping[str, Any], place: Path | None = None) -> None:
@@ -104,10 +125,8 @@ def resumed_config(run: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
 
     given: the keys that the user typed beside resume, with their values.
     """
-    path = Path(run) / CONFIG
-    if not path.is_file():
-        raise UserError(f"{path} is not there; resume=RUN needs the folder of a run.")
-    config: dict[str, Any] = yaml.safe_load(path.read_text())
+    run = resolved(run)
+    config = _written_config(run)
     refused = [key for key in given if key not in (*RESUMABLE, "resume")]
     if refused:
         raise UserError(
@@ -120,4 +139,19 @@ def resumed_config(run: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
             f"steps={given['steps']} changes the learning rate of a run that was planned for "
             f"steps={config['steps']}; add extend=true if that is meant."
         )
-    return {**config, **given, "resume": str(run)}
+    return {**config, **given, "resume": run}
+
+
+def _written_config(run: str) -> dict[str, Any]:
+    path = Path(run) / CONFIG
+    if not path.is_file():
+        raise UserError(f"{path} is not there; resume=RUN needs the folder of a run.")
+    try:
+        config: dict[str, Any] = yaml.safe_load(path.read_text())
+        _ = config["steps"], config["optimizer"]["schedule"]["kind"]
+    except (OSError, ValueError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{path} is no config of a run ({type(error).__name__}); put back a copy of it, or "
+            f"begin a new run from these weights with init={run}"
+        ) from error
+    return config

@@ -19,7 +19,7 @@ from detector.training.optimizer import make_optimizer
 from detector.weights import check_fit, find_checkpoint, load_tensors, read_checkpoint
 from tools import assemble
 from tools.run_folder import CONFIG, refuse_taken, reported_steps
-from wordtree import BuildReport, WordTree
+from wordtree import BuildReport, UserError, WordTree
 from wordtree.formats.text import write_text
 
 
@@ -40,7 +40,12 @@ def going_on(config: Mapping[str, Any], place: Path | None) -> Begun | None:
     checkpoint = find_checkpoint(config["resume"], prefer=("last",))
     state = read_checkpoint(checkpoint, with_optimizer=False).state
     # A signal in the last step leaves a run whose steps are done and whose report is not.
-    finished = state["step"] >= config["steps"] == reported_steps(Path(config["resume"]))
+    if state["step"] > config["steps"]:
+        raise UserError(
+            f"steps={config['steps']} is less than resume={config['resume']} has done "
+            f"({state['step']}); give steps={state['step']} or more"
+        )
+    finished = state["step"] == config["steps"] == reported_steps(Path(config["resume"]))
     return Begun(checkpoint, state, finished)
 
 
@@ -75,7 +80,7 @@ def build(config: Mapping[str, Any], device: torch.device) -> Parts:
     stream = assemble.make_stream(config, sources)
     detector = assemble.make_detector(config, tree)
     criterion = assemble.make_criterion(config)
-    if config["init"]:
+    if config["init"] and not config["resume"]:
         start_from(config, detector, tree)
     detector = detector.to(device).to(memory_format=torch.channels_last)
     options = {k: v for k, v in config["optimizer"].items() if k != "schedule"}

@@ -28,6 +28,7 @@ from omegaconf import DictConfig
 from detector.weights.reading import first_line
 from tools.config import call_hydra, choices, compose_job, parse, plain
 from tools.config_values import choice
+from tools.run_folder import refuse_taken, resolved
 from tools.sweep_table import show_table
 from wordtree.errors import UserError
 from wordtree.formats.text import write_text
@@ -53,7 +54,13 @@ def run_sweep(flags: Mapping[str, str], overrides: Sequence[str]) -> int:
     configs = _checked(jobs)
     swept = [key for key in _keys(overrides) if len({job[key] for job in jobs}) > 1]
     folder, places = _places(configs)
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(
+            f"the sweep's folder {folder} cannot be made ({error.strerror}); move away what stands "
+            "at runs, or sweep from another folder."
+        ) from error
     plan = {
         "command": shlex.join(["python", "train.py", "-m", *overrides]),
         "jobs": [
@@ -61,6 +68,8 @@ def run_sweep(flags: Mapping[str, str], overrides: Sequence[str]) -> int:
                 "number": number,
                 "folder": str(place),
                 "seed": config["seed"],
+                # runs/latest would lead to the job before.
+                "init": config["init"] and resolved(config["init"]),
                 "swept": {key: job[key] for key in swept},
             }
             for number, (job, config, place) in enumerate(
@@ -186,14 +195,14 @@ def _checked(jobs: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
             f"run_dir={twice[0]} would be the folder of {given.count(twice[0])} runs; leave it "
             "out, and each gets a folder of its own below runs/."
         )
-    there = next((one for one in given if Path(one).exists()), None)
-    if there:
-        raise UserError(f"the run folder {there} exists already; give another run_dir.")
     return configs
 
 
 def _places(configs: Sequence[Mapping[str, Any]]) -> tuple[Path, list[Path]]:
-    """The sweep's folder and the jobs': runs/NAME/DATE_TIME-sweep, runs/NAME/DATE_TIME-N."""
+    """The sweep's folder and the jobs': runs/NAME/DATE_TIME-sweep, runs/NAME/DATE_TIME-N.
+
+    Raises UserError where one of the jobs' cannot be made.
+    """
     names = sorted({config["name"] for config in configs})
     home = names[0] if len(names) == 1 else "sweeps"
     now, number = datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), 1
@@ -205,6 +214,8 @@ def _places(configs: Sequence[Mapping[str, Any]]) -> tuple[Path, list[Path]]:
         Path(config["run_dir"] or Path("runs", config["name"], f"{stamp}-{n}"))
         for n, config in enumerate(configs, 1)
     ]
+    for config, place in zip(configs, places, strict=True):
+        refuse_taken(config, place)
     return Path("runs", home, f"{stamp}-sweep"), places
 
 
@@ -224,12 +235,25 @@ def sweep_job(composed: DictConfig) -> int:
     command = shlex.join(["python", "train.py", *hydra.overrides.task])
     setting = " ".join(f"{key}={value}" for key, value in plan["swept"].items())
     print(f"run {number}: {setting}", file=sys.stderr, flush=True)
-    code, reason = _run(plain(composed), folder, command)
+    code, reason = _run({**plain(composed), "init": plan["init"]}, folder, command)
     ended = {"code": code, "reason": reason}
     write_text(sweep / f"job-{number}.json", json.dumps(ended) + "\n")
     if code in (130, 143) and "BasicLauncher" in hydra.launcher._target_:
         raise Stopped(code)
     return code
+
+
+def _put_aside(folder: Path) -> None:
+    """Renames what a job left that died before its first checkpoint, so that it can begin anew."""
+    aside, number = folder.with_name(f"{folder.name}-dead"), 1
+    while aside.exists():
+        number += 1
+        aside = folder.with_name(f"{folder.name}-dead-{number}")
+    folder.rename(aside)
+    print(
+        f"{folder} has no checkpoint to go on from: it is {aside} now, and the run begins anew",
+        file=sys.stderr,
+    )
 
 
 def _run(config: dict[str, Any], folder: Path, command: str) -> tuple[int, str]:
@@ -245,6 +269,8 @@ def _run(config: dict[str, Any], folder: Path, command: str) -> tuple[int, str]:
         if (folder / "weights/last").exists():
             code = train(resumed_config(folder, {}), command=command)
         else:
+            if folder.exists():
+                _put_aside(folder)
             code = train(config, command=command, place=folder)
         return code, reasons.get(code, "" if code == 0 else f"exit code {code}")
     except UserError as error:

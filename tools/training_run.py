@@ -15,23 +15,20 @@ from data.coverage_text import short_report
 from data.root import VARIABLE
 from data.sources import Source
 from detector.evaluation.report import report_dict, versions, write_report_json, write_report_md
-from detector.losses import PARTS
 from detector.training.callbacks import Interrupted
 from detector.training.checkpoint import restore_checkpoint
 from detector.training.distributed import ALONE, Ranks
 from detector.training.ema import WeightAverage
-from detector.training.loggers import CsvLogger, TensorBoardLogger
 from detector.training.precision import choose_precision
 from detector.training.progress import Progress, clock_text, summary_table
-from detector.training.trackers import open_trackers
 from detector.training.trainer import NonFiniteLoss, TooManyBroken, Trainer
 from tools import assemble
+from tools.left_batch import leave_batch
 from tools.run_callbacks import Run, callbacks, save
-from tools.run_folder import REPORT, new_run_folder
+from tools.run_folder import REPORT, lead_latest, new_run_folder, resolved
+from tools.run_loggers import flat, opened_loggers
 from tools.run_parts import build, going_on, write_settings
 from tools.shares import check_same, device_of, threads_of
-
-COLUMNS = ("total", *PARTS, "learning_rate", "ap50.all", "ap50.boxed", "ap50.label_only")
 
 
 def train(
@@ -47,6 +44,8 @@ def train(
     console = Console(stderr=True, quiet=not ranks.first)
     resume = config["resume"]
     ranks.connect(config["timeout"])
+    if config["init"]:
+        config["init"] = ranks.from_first(resolved(config["init"]))
     with ranks.agreeing():
         begun = going_on(config, place) if ranks.first else None
     begun = ranks.from_first(begun)
@@ -137,17 +136,11 @@ def train(
         with ranks.agreeing():
             restore(trainer, run, begun.checkpoint)
     resume_step = trainer.step if resume else None
-    if ranks.first:
-        run.loggers = (
-            CsvLogger(folder / "metrics.csv", COLUMNS, resume_step=resume_step),
-            TensorBoardLogger(folder / "tb", resume_step=resume_step),
-            *open_trackers(
-                config["trackers"],
-                folder,
-                title=f"{config['name']}/{folder.name}",
-                config=_flat(config),
-            ),
-        )
+    with ranks.agreeing():
+        if ranks.first:
+            run.loggers = opened_loggers(config, folder, resume_step=resume_step)
+            if not (resume or config["run_dir"]):
+                lead_latest(folder)
     with Progress(config["steps"], start=trainer.step, console=console) as progress:
         trainer.callbacks = callbacks(run, progress)
         try:
@@ -158,20 +151,15 @@ def train(
             save(run, trainer)
             raise
         except NonFiniteLoss as error:
-            left = folder / "non_finite_batch.pt"
+            console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
             if ranks.first:
-                torch.save({**vars(error.batch), "reason": str(error)}, left)
-            console.print(
-                f"error: {error} The batch is in {left}.",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+                said = leave_batch(error.batch, folder, reason=str(error))
+                console.print(said, markup=False, highlight=False, soft_wrap=True)
             return 3
     if trainer.stop_reason:
         console.print(
             f"stopped by {trainer.stop_reason} after step {trainer.step}; go on with: "
-            f"python train.py resume={folder}",
+            f"{launcher(ranks)} train.py resume={folder}",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -180,6 +168,15 @@ def train(
     if ranks.first:
         report(run, trainer, command, sources=listed(config, photos), mixture=shown)
     return 0
+
+
+def launcher(ranks: Ranks) -> str:
+    """What starts as many processes as train now."""
+    if ranks.alone:
+        return "python"
+    hosts = ranks.world // ranks.local_world
+    nodes = f"--nnodes={hosts} " if hosts > 1 else ""
+    return f"torchrun {nodes}--nproc_per_node={ranks.local_world}"
 
 
 def restore(trainer: Trainer, run: Run, checkpoint: Path) -> None:
@@ -230,7 +227,6 @@ def report(
         seeds={"run": run.config["seed"]},
         package_versions=versions(),
     )
-    write_report_json(run.folder / REPORT, figures)
     write_report_md(
         run.folder / "report.md",
         figures,
@@ -239,11 +235,13 @@ def report(
         back_off=back_off,
         title=run.config["name"],
         command=command,
-        settings=_flat(run.config),
+        settings=flat(run.config),
         broken=[(below_root(path, run.config), reason) for path, reason in broken],
         sources=sources,
         mixture=mixture,
     )
+    # Last: a run that has it is finished.
+    write_report_json(run.folder / REPORT, figures)
     rows = [
         ("AP50, all", figures["ap50"]["all"]),
         ("AP50, classes with boxes", figures["ap50"]["boxed"]),
@@ -264,14 +262,3 @@ def below_root(path: str, config: Mapping[str, Any]) -> str:
     this machine is no matter of a report's."""
     root = Path(config["data_root"] or os.environ.get(VARIABLE) or "datasets").expanduser()
     return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as `group.key: value`."""
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat

@@ -30,6 +30,7 @@ FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]
 # A row that takes this much longer than its budget hangs: rows whose length is fixed take minutes.
 GRACE = 1800
+MARK = "WORDTREE_FAULT_ROW"  # in the environment of all that a row starts
 
 
 def rows() -> dict[int, str]:
@@ -62,13 +63,29 @@ def run_row(row: int, seconds: int) -> tuple[bool, str]:
         finally:
             if process.is_alive():
                 process.join(10)
-            # The group is the row's own: all that it left behind.
+            # The group is the row's own.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid or 0, signal.SIGKILL)
+            _end_marked(str(log))
+
+
+def _end_marked(mark: str, seconds: float = 10) -> None:
+    """Kills what a row left behind, also trainings in groups of their own (Linux)."""
+    word, limit = f"{MARK}={mark}".encode(), time.monotonic() + seconds
+    left = True
+    while left and time.monotonic() < limit:
+        left = False
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):  # it has ended, or is another user's
+                if word in environment.read_bytes().split(b"\0"):
+                    left = True
+                    os.kill(int(environment.parent.name), signal.SIGKILL)
+        time.sleep(0.02 if left else 0)
 
 
 def _run(row: int, seconds: int, log: Path, answer: Connection) -> None:
     os.setpgid(0, 0)
+    os.environ[MARK] = str(log)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT)
     for number in (1, 2):
         os.dup2(handle, number)

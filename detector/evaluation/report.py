@@ -42,6 +42,7 @@ FIGURES = {"ap50": "ap50", "ap": "ap", "plain": "plain_ap50"}  # key of report.j
 PICTURES = ("val_batch*.jpg", "pr_curve.png", "train_batch*.jpg", "gradcam*.jpg")
 SOURCE_COLUMNS = ("name", "kind", "photos")
 LISTED = 10  # best and worst nodes; broken photos beyond this many are counted
+WHERE_MORE = "those met in training are in weights/last/state.json, those of validation nowhere."
 
 # A figure over a tree means nothing without this (see ap.py for the whole of it).
 MEANING = (
@@ -258,7 +259,7 @@ def _broken(broken: Sequence[tuple[str, str]]) -> list[str]:
         "## Broken photos",
         f"{len(broken)} skipped" + (f", the first {LISTED} of them:" if more > 0 else ":"),
         _table(("photo", "reason"), list(broken[:LISTED])),
-        *([f"{more} more stand in the checkpoint's state.json."] if more > 0 else []),
+        *([f"{more} more are not named here; {WHERE_MORE}"] if more > 0 else []),
     ]
 
 

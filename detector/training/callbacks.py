@@ -13,6 +13,7 @@ import numpy as np
 from data.draw import contact_sheet, enlarged, write_jpeg
 from data.draw_truths import EACH, box_texts, draw_labels, draw_truths
 from data.sample import KINDS, Batch
+from detector.training.distributed import Interrupted
 from detector.training.loggers import Logger, log_pictures
 from detector.training.trainer import Trainer
 from wordtree import WordTree
@@ -80,17 +81,6 @@ class LogDecisions(Quiet):
                 logger.log(trainer.step, {f"assignment/{n}": v for n, v in decided.items()})
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal after the last step: what is under way then (an evaluation, pictures) is given up.
-
-    reason: the signal's name.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 class StopOnSignal(Quiet):
     """SIGTERM and Ctrl-C end the run after the step under way, so that it can be resumed.
 
@@ -112,14 +102,23 @@ class StopOnSignal(Quiet):
             self.before[number] = signal.signal(number, stop)
 
     def end(self, trainer: Trainer) -> None:
-        """From here on a signal does not wait: it raises Interrupted."""
+        """From here on a signal does not wait: it raises Interrupted.
+
+        One of several ranks cannot leave alone, the others would wait for it: it keeps the wish,
+        and all raise Interrupted where `validate` asks, or stop when the end's work is done.
+        """
+        ranks = trainer.ranks
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             del frame
-            raise Interrupted(signal.Signals(number).name)
+            if ranks.alone:
+                raise Interrupted(signal.Signals(number).name)
+            ranks.asked.append(signal.Signals(number).name)
 
         for number in self.before:
             signal.signal(number, interrupt)
+        # What came since the last step's end, while the checkpoint was written, say.
+        trainer.agree_to_stop()
 
     def close(self) -> None:
         """Gives them back."""

@@ -13,16 +13,15 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from wordtree.errors import UserError
@@ -30,6 +29,7 @@ from wordtree.errors import UserError
 T = TypeVar("T")
 CONFIG, TOLD = "wordtree/config", "wordtree/told"
 LEFT, GONE = "wordtree/left", "wordtree/gone"
+LAUNCHED = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 FAREWELL = 5.0  # seconds that a process waits for the others to come to their end too
 
 
@@ -41,12 +41,24 @@ class RankLost(UserError):
     """Another rank died or hangs."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal after the last step: what is under way then (an evaluation, pictures) is given up.
+
+    reason: the signal's name.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Ranks:
     """One of `world` processes. Rank 0 checks, names, writes and tells; all of them compute.
 
     rank, world: over all hosts. local_rank, local_world: within this host. store: what the
-    processes share before they are connected; None for a process that trains alone.
+    processes share before they are connected; None for a process that trains alone. asked: names
+    of the signals that came to this process after the last checkpoint: see `StopOnSignal`.
     """
 
     rank: int = 0
@@ -54,6 +66,7 @@ class Ranks:
     local_rank: int = 0
     local_world: int = 1
     store: Any = None
+    asked: list[str] = field(default_factory=list, compare=False)
 
     @property
     def first(self) -> bool:
@@ -160,38 +173,24 @@ class Ranks:
         dist.all_reduce(largest, dist.ReduceOp.MAX)
         return int(largest)
 
-    def wrapped(self, module: nn.Module) -> nn.Module:
-        """The module with gradients that are averaged over the ranks in its backward pass."""
-        if self.alone:
-            return module
-        # What batch norm counts is shared after the step instead: see `share_norm_statistics`.
-        known = inspect.signature(DistributedDataParallel).parameters
-        named = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        options: dict[str, Any] = {named: False}
-        return DistributedDataParallel(module, **options)
+    def stop_reason(self, asked: Sequence[str] = ()) -> str | None:
+        """The signal that came to any of the ranks, this one's `asked` and those given; or None."""
+        numbers = [signal.Signals[name].value for name in (*self.asked, *asked)]
+        number = self.largest(max(numbers, default=0))
+        return signal.Signals(number).name if number else None
 
-    @torch.no_grad()
-    def share_norm_statistics(self, module: nn.Module) -> None:
-        """Batch norms' running means and variances become their means over the ranks.
+    def wrapped(self, module: nn.Module, *, unused: bool = False) -> nn.Module:
+        """The module with gradients that are averaged over the ranks in its backward pass.
 
-        Each rank normalises by the statistics of its own inputs; what is kept for evaluation is
-        the mean, so that after every step all ranks hold the same network.
+        unused: some parameters take part in no loss; looking for them costs a walk of the graph.
         """
         if self.alone:
-            return
-        kept = [
-            buffer
-            for norm in module.modules()
-            if isinstance(norm, _BatchNorm) and norm.training
-            for buffer in (norm.running_mean, norm.running_var)
-            if buffer is not None
-        ]
-        if not kept:
-            return
-        flat = self.sum(torch.cat([buffer.flatten() for buffer in kept])) / self.world
-        parts = flat.split([buffer.numel() for buffer in kept])
-        for buffer, mean in zip(kept, parts, strict=True):
-            buffer.copy_(mean.view_as(buffer))
+            return module
+        # What batch norm counts is shared after the step instead, by the trainer.
+        known = inspect.signature(DistributedDataParallel).parameters
+        named = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        options: dict[str, Any] = {named: False, "find_unused_parameters": unused}
+        return DistributedDataParallel(module, **options)
 
     def tells(self) -> bool:
         """Whether it is for this rank to say how the run failed: true for the first that asks."""
@@ -235,8 +234,8 @@ def together(work: Callable[[Ranks], int]) -> int:
             return 2
         raise RankLost(
             f"rank {ranks.rank} waited in vain for another of the {ranks.world} processes, which "
-            f"died or hangs ({_first_line(error)}); start them again with resume=RUN: the run's "
-            "last checkpoint is whole."
+            f"died or hangs ({_first_line(error)}); start them again with resume=RUN from its "
+            "last checkpoint, where there is one."
         ) from error
     finally:
         _leave(ranks, waits=waits)
@@ -244,8 +243,13 @@ def together(work: Callable[[Ranks], int]) -> int:
 
 def started(environment: Mapping[str, str]) -> Ranks:
     """This process as torchrun's environment describes it, its store connected."""
-    if int(environment.get("WORLD_SIZE", "1")) == 1 or "MASTER_ADDR" not in environment:
+    if environment.get("WORLD_SIZE", "1") == "1":
         return ALONE
+    if missing := [name for name in LAUNCHED if name not in environment]:
+        raise UserError(
+            f"WORLD_SIZE={environment['WORLD_SIZE']} is set without {' and '.join(missing)}; start "
+            "the processes with torchrun, or set it to 1 for a process that trains alone."
+        )
     store, rank, world = next(dist.rendezvous("env://"))
     return Ranks(
         rank=rank,
@@ -292,4 +296,4 @@ def _is_loss(error: RuntimeError) -> bool:
 def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
     line = text[0] if text else type(error).__name__
-    return line.rpartition("] ")[2].rstrip(".")[:120]
+    return line.rpartition("] ")[2].partition(". ")[0].rstrip(".")[:120]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Protocol
@@ -102,7 +101,8 @@ class Trainer:
     ) -> None:
         self.detector = detector.to(device).to(memory_format=torch.channels_last)
         self.model = TrainStep(self.detector, criterion).to(device)
-        self.wrapped = ranks.wrapped(self.model)
+        idle = not ranks.alone and _has_idle_layers(self.detector)
+        self.wrapped = ranks.wrapped(self.model, unused=idle)
         self.optimizer, self.learning_rate, self.loader = optimizer, learning_rate, loader
         self.steps, self.batch_size, self.accumulate = steps, batch_size, accumulate
         self.average, self.clip, self.device, self.dtype = average, clip, device, dtype
@@ -112,7 +112,7 @@ class Trainer:
         self.seen = 0
         self.broken: list[tuple[str, str]] = []
         self.stop_reason: str | None = None
-        self._asked: str | None = None
+        self._asked: list[str] = []
 
     @property
     def position(self) -> int:
@@ -121,9 +121,14 @@ class Trainer:
 
     def stop(self, reason: str) -> None:
         """Asks the run, on all ranks, to end after the step under way; reason: a signal's name."""
-        self._asked = reason
+        self._asked.append(reason)
         if self.ranks.alone:
             self.stop_reason = reason
+
+    def agree_to_stop(self) -> None:
+        """What one rank was asked for, all do; all call this at the same place."""
+        if not self.ranks.alone:
+            self.stop_reason = self.ranks.stop_reason(self._asked)
 
     def fit(self) -> None:
         """Trains up to the last step; raises NonFiniteLoss and TooManyBroken."""
@@ -135,23 +140,18 @@ class Trainer:
                 self._steps()
             for callback in self.callbacks:
                 callback.end(self)
+            # Whoever was asked during the end's own work had nobody to tell before.
+            self.agree_to_stop()
 
     def _steps(self) -> None:
         with self.loader(self.position) as loader:
             batches = iter(loader)
             while self.step < self.steps and self.stop_reason is None:
                 losses = self._optimiser_step([next(batches) for _ in range(self.accumulate)])
-                self._agree_to_stop()
+                self.agree_to_stop()
                 for callback in self.callbacks:
                     callback.step(self, losses)
                 self._check_broken()
-
-    def _agree_to_stop(self) -> None:
-        """What one rank was asked for, all do after the same step."""
-        if not self.ranks.alone:
-            asked = signal.Signals[self._asked].value if self._asked else 0
-            number = self.ranks.largest(asked)
-            self.stop_reason = signal.Signals(number).name if number else None
 
     def _optimiser_step(self, batches: Sequence[Batch]) -> dict[str, float]:
         self._training_mode()
@@ -179,7 +179,7 @@ class Trainer:
             raise self._non_finite(f"the gradient's norm is {float(norm)}", self._culprit(batches))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.ranks.share_norm_statistics(self.detector)
+        _share_norm_statistics(self.detector, self.ranks)
         self.average.update(self.detector)
         self.step += 1
         return dict(zip(("total", *PARTS), told[:-2].tolist(), strict=True))
@@ -251,6 +251,43 @@ class Trainer:
             f"{', '.join(batch.photo_path)}.",
             batch,
         )
+
+
+@torch.no_grad()
+def _share_norm_statistics(module: nn.Module, ranks: Ranks) -> None:
+    """Batch norms' running means and variances become their means over the ranks.
+
+    Each rank normalises by the statistics of its own inputs; what is kept for evaluation is the
+    mean, so that after every step all ranks hold the same network.
+    """
+    if ranks.alone:
+        return
+    kept = [
+        buffer
+        for norm in module.modules()
+        if isinstance(norm, _BatchNorm) and norm.training
+        for buffer in (norm.running_mean, norm.running_var)
+        if buffer is not None
+    ]
+    if not kept:
+        return
+    flat = ranks.sum(torch.cat([buffer.flatten() for buffer in kept])) / ranks.world
+    parts = flat.split([buffer.numel() for buffer in kept])
+    for buffer, mean in zip(kept, parts, strict=True):
+        buffer.copy_(mean.view_as(buffer))
+
+
+def _has_idle_layers(detector: Detector) -> bool:
+    """Whether a layer's output goes nowhere: below a neck's level, where `deepest` cuts nothing."""
+    both = (*detector.backbone.parameters(), *detector.neck.parameters())
+    weights = [one for one in both if one.requires_grad]
+    side, training = 2 * max(32, detector.stride), detector.training
+    detector.eval()  # batch norms count nothing
+    photo = torch.zeros(1, 3, side, side, device=both[0].device)
+    features = detector.neck(detector.backbone(photo))
+    detector.train(training)
+    found = weights and torch.autograd.grad(features.sum(), weights, allow_unused=True)
+    return any(gradient is None for gradient in found)
 
 
 def _not_finite(values: Tensor) -> str:

@@ -25,7 +25,7 @@ from detector.inference.candidates import label_candidates, score_nodes
 from detector.inference.detections import Detections
 from detector.inference.predictor import to_detections
 from detector.network.detector import Detector
-from detector.training.distributed import ALONE, Ranks
+from detector.training.distributed import ALONE, Interrupted, Ranks
 from wordtree import UserError, WordTree
 
 T = TypeVar("T")
@@ -130,7 +130,8 @@ def validate(
     Broken photos are skipped and listed. pictures: so many photos at the beginning of the source
     keep their pixels. progress: called with the number of photos done and that of all.
     ranks: all call this with the same network and source; rank 0 gets the result, the same to the
-    bit as one process does, and the others None. Raises UserError where no photo can be read.
+    bit as one process does, and the others None. Raises UserError where no photo can be read, and
+    Interrupted on all ranks where one was asked to stop after the last checkpoint.
     """
     detector.classifier(device)  # made outside of inference mode
     nodes = torch.from_numpy(_nodes_to_score(source, tree)).to(device)
@@ -174,9 +175,13 @@ def validate(
             mine: list[_Block] = []
             with ranks.agreeing():
                 for block in turn[ranks.rank :: ranks.world]:
+                    if ranks.asked:  # all give up below
+                        break
                     mine.append(see(block))
                     if progress is not None:
                         progress(block.stop, count)
+            if reason := ranks.stop_reason():
+                raise Interrupted(reason)
             everyone, mine = ranks.gather(mine), []
             for one in _in_turn(everyone):
                 kept.add(one, tree)

@@ -18,8 +18,8 @@ from data.loader import Loader
 from data.sample import Input, Kind, Sample
 from detector.losses import PARTS, Criterion
 from detector.network.detector import Detector
-from detector.training.callbacks import Quiet
-from detector.training.distributed import ALONE, Ranks
+from detector.training.callbacks import Quiet, StopOnSignal
+from detector.training.distributed import ALONE, Ranks, started
 from detector.training.ema import WeightAverage
 from detector.training.optimizer import make_optimizer
 from detector.training.trainer import NonFiniteLoss, TooManyBroken, Trainer
@@ -90,9 +90,10 @@ def make_trainer(make_detector: Callable[..., Detector]) -> MakeTrainer:
         classifier: str = "siblings",
         accumulate: int = 1,
         stream: Any = None,
+        detector: Detector | None = None,
         **options: Any,
     ) -> Trainer:
-        detector = make_detector(classifier)
+        detector = detector or make_detector(classifier)
         optimizer = make_optimizer(detector, name="sgd", rate=0.01, weight_decay=0.01)
         stream = Numbered() if stream is None else stream
 
@@ -322,6 +323,77 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step(
     ends = on_ranks(connected(work))
     # A callback comes after the ranks have agreed on this step's end; so the next one is the last.
     assert [end.value for end in ends] == [(3, "SIGTERM")] * 2
+
+
+def test_a_signal_after_the_last_step_ends_all_ranks(
+    make_trainer: MakeTrainer, on_ranks: OnRanks
+) -> None:
+    def work(ranks: Ranks) -> Any:
+        def asked(trainer: Trainer) -> None:
+            if trainer.step == 3 and ranks.rank == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        class Last(Quiet):
+            """A last checkpoint (before StopOnSignal) or pictures (after it)."""
+
+            def __init__(self, rank: int | None) -> None:
+                self.rank = rank
+
+            def end(self, trainer: Trainer) -> None:
+                found.append(trainer.stop_reason)
+                if ranks.rank == self.rank:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        ends = []
+        for step, before, after in ((asked, None, None), (None, 0, None), (None, None, 0)):
+            found: list[Any] = []
+            watch = Watch(step) if step else Watch()
+            ranks.asked.clear()
+            callbacks = [watch, Last(before), StopOnSignal(), Last(after)]
+            trainer = make_trainer(ranks, callbacks=callbacks)
+            trainer.fit()
+            ends.append((trainer.step, found[1], trainer.stop_reason))
+        return ends
+
+    ends = on_ranks(connected(work))
+    expected = [(3, "SIGTERM", "SIGTERM"), (3, "SIGINT", "SIGINT"), (3, None, "SIGINT")]
+    assert [end.value for end in ends] == [expected] * 2, [end.said for end in ends]
+
+
+def test_layers_that_lead_nowhere_train_along_on_several_ranks(
+    make_trainer: MakeTrainer, on_ranks: OnRanks, small_tree: Any
+) -> None:
+    network = {
+        "backbone": "narrow",
+        "backbone_options": {"widths": [8, 8, 16, 16], "blocks": [0, 0, 1, 0]},
+        "neck": "none",
+        "stride": 8,
+        "anchors": [[12.0, 12.0]],
+    }
+
+    def make(ranks: Ranks = ALONE) -> Trainer:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            detector = Detector(small_tree, **network)
+        return make_trainer(ranks, detector=detector, freeze_norm=True, accumulate=2)
+
+    alone = trained(make())
+    ends = on_ranks(connected(lambda ranks: trained(make(ranks))))
+    assert [end.code for end in ends] == [0, 0], [end.said for end in ends]
+    assert_close(ends[0].value, alone)
+    first = make().detector.state_dict()
+    moved = {key for key in first if not torch.equal(first[key], ends[0].value["weights"][key])}
+    assert any("stages.2" in key for key in moved)
+    assert not any("stages.3" in key for key in moved)
+
+
+@pytest.mark.parametrize("missing", ["RANK", "MASTER_ADDR", "MASTER_PORT"])
+def test_a_launcher_that_leaves_something_out_is_told_what(missing: str) -> None:
+    whole = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    environment = {name: value for name, value in whole.items() if name != missing}
+    with pytest.raises(UserError, match=rf"WORLD_SIZE=2 is set without {missing}; start the"):
+        started(environment)
+    assert started({**environment, "WORLD_SIZE": "1"}) is ALONE
 
 
 def mistaken(*guilty: int) -> Callable[[Ranks], Any]:

@@ -185,7 +185,7 @@ def test_report_md_counts_broken_photos_beyond_ten(tmp_path):
     assert "13 skipped, the first 10 of them:" in text
     assert "| p9.jpg | cut off |" in text
     assert "p10.jpg" not in text
-    assert "3 more stand in" in text
+    assert "3 more are not named here; those met in training are in" in text
 
 
 def test_names_are_shown_as_text_on_one_line_of_a_table(tmp_path):

@@ -202,6 +202,14 @@ def test_a_batch_file_is_never_run_as_code(
     assert "cannot be read" in capsys.readouterr().err
 
 
+def test_a_batch_file_that_lacks_a_part_is_refused(
+    command: Command, left: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"images": torch.zeros(1), "photo_path": ["a"]}, left)
+    assert command(left) == 2
+    assert "holds no batch; give the non_finite_batch.pt of a run" in capsys.readouterr().err
+
+
 def test_inputs_of_several_photos_show_boxes_and_labels(
     small_tree: WordTree, make_photo: Callable[..., np.ndarray]
 ) -> None:
