@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -167,6 +168,26 @@ def make_photo() -> Callable[..., np.ndarray]:
         return np.kron(coarse, np.ones((8, 8, 1))).astype(np.uint8)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def stop_after() -> Callable[..., None]:
+    """From now on SIGTERM comes in the training step of this number, to one of the ranks."""
+
+    def call(step: int, patch: pytest.MonkeyPatch, *, rank: int = 0) -> None:
+        from detector.training.trainer import Trainer
+
+        whole = Trainer._optimiser_step
+
+        def stepped(trainer: Trainer, batches: Any) -> dict[str, float]:
+            result = whole(trainer, batches)
+            if trainer.step == step and trainer.ranks.rank == rank:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return result
+
+        patch.setattr(Trainer, "_optimiser_step", stepped)
+
+    return call
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 import torch
 
 from benchmarks.faults import row01, row28
+from benchmarks.faults.row07 import Spoilt
 from benchmarks.faults.run import rows
 from benchmarks.faults.tiny_run import TINY, Job, assert_nothing_left
 from data.loader import Loader
@@ -100,18 +100,6 @@ def is_worker(pid: str) -> bool:
     return command == Path(f"/proc/{os.getpid()}/cmdline").read_bytes()
 
 
-class OnceInfinite(torch.autograd.Function):
-    """The loss itself, whose gradient is infinite."""
-
-    @staticmethod
-    def forward(_: Any, loss: torch.Tensor) -> torch.Tensor:
-        return loss.clone()
-
-    @staticmethod
-    def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:
-        return gradient * math.inf
-
-
 @pytest.mark.parametrize("position", [2, 3])
 def test_an_infinite_gradient_names_the_photos_of_its_own_part_of_the_step(
     tmp_path: Path,
@@ -124,7 +112,7 @@ def test_an_infinite_gradient_names_the_photos_of_its_own_part_of_the_step(
     def spoilt(self: Criterion, predictions: Any, batch: Any, seen: int) -> Any:
         parts = forward(self, predictions, batch, seen)
         if batch.position[0] == position:
-            parts["total"] = OnceInfinite.apply(parts["total"])
+            parts["total"] = Spoilt.apply(parts["total"])
         return parts
 
     monkeypatch.setattr(Criterion, "forward", spoilt)

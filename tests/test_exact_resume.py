@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +28,6 @@ def losses(folder: Path) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row["total"]]
 
 
-def stop_in_step(number: int, patch: pytest.MonkeyPatch) -> None:
-    """SIGTERM comes in the step of this number."""
-    step = Trainer._optimiser_step
-
-    def stepped(trainer: Trainer, batches: Any) -> dict[str, float]:
-        result = step(trainer, batches)
-        if trainer.step == number:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return result
-
-    patch.setattr(Trainer, "_optimiser_step", stepped)
-
-
 def sizes_of_steps(patch: pytest.MonkeyPatch) -> dict[int, set[int]]:
     """Takes down the sides of the inputs of every step from now on."""
     seen: dict[int, set[int]] = {}
@@ -58,7 +44,10 @@ def sizes_of_steps(patch: pytest.MonkeyPatch) -> dict[int, set[int]]:
 
 @pytest.mark.parametrize("kind", [pytest.param("drawn", marks=pytest.mark.slow), "photos"])
 def test_a_run_stopped_twice_and_resumed_with_other_workers_has_the_same_bits(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: Callable[..., None],
 ) -> None:
     given = list(DRAWN)
     if kind == "photos":
@@ -75,11 +64,11 @@ def test_a_run_stopped_twice_and_resumed_with_other_workers_has_the_same_bits(
     assert set().union(*sizes.values()) == {64, 96, 128}
 
     with monkeypatch.context() as patch:
-        stop_in_step(2, patch)
+        stop_after(2, patch)
         given = {**config, "run_dir": str(stopped), "workers": 2}
         assert train(given, command="test") == 143
     with monkeypatch.context() as patch:
-        stop_in_step(5, patch)  # in the middle of two steps of one size
+        stop_after(5, patch)  # in the middle of two steps of one size
         assert train(resumed_config(stopped, {"workers": 0}), command="test") == 143
     assert len(losses(stopped)) == 5
     assert train(resumed_config(stopped, {"workers": 1}), command="test") == 0

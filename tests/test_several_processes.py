@@ -20,7 +20,6 @@ import torch
 
 from benchmarks.faults.tiny_run import ROOT, TINY
 from detector.training.distributed import ALONE, Ranks
-from detector.training.trainer import Trainer
 from tools import assemble, run_callbacks
 from tools.config import compose_config
 from tools.run_folder import resumed_config
@@ -57,19 +56,6 @@ def assert_close(one: Path, other: Path) -> None:
             torch.testing.assert_close(value, expected[key], rtol=2e-4, atol=2e-5, msg=key)
 
 
-def stop_on(rank: int, step: int, patch: pytest.MonkeyPatch) -> None:
-    """SIGTERM comes to one rank in the step of this number."""
-    whole = Trainer._optimiser_step
-
-    def stepped(trainer: Trainer, batches: Any) -> dict[str, float]:
-        result = whole(trainer, batches)
-        if trainer.step == step and trainer.ranks.rank == rank:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return result
-
-    patch.setattr(Trainer, "_optimiser_step", stepped)
-
-
 def test_a_run_of_two_ranks_has_one_folder_and_one_voice(
     tmp_path: Path, on_ranks: OnRanks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,12 +86,13 @@ def test_a_run_goes_on_with_another_number_of_ranks_where_it_stopped(
     on_ranks: OnRanks,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    stop_after: Callable[..., None],
 ) -> None:
     whole, folder = tmp_path / "whole", tmp_path / "run"
     frozen = ("freeze_norm=true", "optimizer=sgd")
     assert trains(config_of(whole, *frozen))(ALONE) == 0
     with monkeypatch.context() as patch:
-        stop_on(first - 1, 2, patch)
+        stop_after(2, patch, rank=first - 1)
         ends = on_ranks(trains(config_of(folder, *frozen)), world=first)
     assert [end.code for end in ends] == [143] * first, [end.said for end in ends]
     assert sum(end.said.count("stopped by SIGTERM after step 2") for end in ends) == 1
@@ -132,12 +119,15 @@ def test_a_run_goes_on_with_another_number_of_ranks_where_it_stopped(
 
 
 def test_two_ranks_that_are_stopped_go_on_to_the_same_bits(
-    tmp_path: Path, on_ranks: OnRanks, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    on_ranks: OnRanks,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: Callable[..., None],
 ) -> None:
     whole, folder = tmp_path / "whole", tmp_path / "run"
     assert [end.code for end in on_ranks(trains(config_of(whole)))] == [0, 0]
     with monkeypatch.context() as patch:
-        stop_on(0, 1, patch)
+        stop_after(1, patch, rank=0)
         assert [end.code for end in on_ranks(trains(config_of(folder)))] == [143, 143]
     ends = on_ranks(trains(resumed_config(folder, {})))
     assert [end.code for end in ends] == [0, 0]

@@ -110,19 +110,6 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def stop_after(number: int, patch: pytest.MonkeyPatch) -> None:
-    """SIGTERM comes in the step of this number."""
-    step = Trainer._optimiser_step
-
-    def stepped(trainer: Trainer, batches: Any) -> dict[str, float]:
-        result = step(trainer, batches)
-        if trainer.step == number:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return result
-
-    patch.setattr(Trainer, "_optimiser_step", stepped)
-
-
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     end = time.monotonic() + 60
     while not path.exists():
@@ -209,7 +196,9 @@ def test_a_finished_run_says_so(done: Path, capfd: pytest.CaptureFixture[str]) -
 
 
 def test_a_run_whose_last_step_was_interrupted_gets_its_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: Callable[..., None],
 ) -> None:
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -225,7 +214,9 @@ def test_a_run_whose_last_step_was_interrupted_gets_its_report(
 
 
 def test_a_lengthened_run_that_is_stopped_goes_on_to_its_own_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: Callable[..., None],
 ) -> None:
     folder = tmp_path / "run"
     assert run(folder, steps=1, evaluate_every=0) == 0
@@ -395,7 +386,11 @@ def test_a_killed_run_goes_on_to_the_same_bits(workers: int, six: Path, tmp_path
 
 @pytest.mark.parametrize("at", [1, 3])
 def test_a_run_that_goes_on_after_any_step_has_the_same_bits(
-    at: int, six: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: int,
+    six: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: Callable[..., None],
 ) -> None:
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -509,7 +504,10 @@ def test_init_takes_the_weights_of_another_run_alone(six: Path, tmp_path: Path) 
 
 
 def test_init_is_kept_without_links_and_not_read_again_on_resume(
-    six: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    six: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: Callable[..., None],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     first = tmp_path / "first"

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.faults.tiny_run import TINY, Job, assert_nothing_left, losses
+from benchmarks.faults.tiny_run import TINY, Job, assert_nothing_left, assert_same_end, losses
 from detector.weights import find_checkpoint, read_checkpoint
 
 KILLS = 50
@@ -34,7 +34,8 @@ def run(*, seconds: int) -> str:
             counts += hurt(folder, rng, KILLS - counts["kills"], seed=seed)
             job = Job(arguments(whole, seed), Path(place) / "log")
             assert job.end(300) == 0, job.said()
-            compare(folder, whole)
+            assert_same_end(folder, whole)
+            assert len(losses(folder)) == STEPS
             counts["runs"] += 1
     kills = counts["kills"]
     assert counts["resumed"] >= kills / 2, f"of {kills} kills only {counts['resumed']} count"
@@ -104,14 +105,3 @@ def wait_for_a_moment(job: Job, weights: Path, rng: random.Random) -> None:
     reached = moved if kind % 2 or not before else stepped
     job.wait_until(lambda: not job.running or reached(), "first step")
     time.sleep(rng.uniform(0, 0.25))
-
-
-def compare(hurt_run: Path, whole: Path) -> None:
-    """Losses and weights are the same to the last bit."""
-    found, expected = losses(hurt_run), losses(whole)
-    assert len(found) == len(expected) == STEPS, f"{len(found)} rows, {len(expected)} expected"
-    for one, other in zip(found, expected, strict=True):
-        assert one == other, f"step {one['step']}: {one} instead of {other}"
-    for name in ("model.safetensors", "ema.safetensors"):
-        file = f"weights/last/{name}"
-        assert (hurt_run / file).read_bytes() == (whole / file).read_bytes(), file

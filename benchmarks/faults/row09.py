@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.faults.tiny_run import ROOT, TINY, losses
+from benchmarks.faults.tiny_run import ROOT, TINY, assert_same_end, losses
 from detector.weights import find_checkpoint, read_checkpoint
 
 # Victim and whether torchrun is there to end the survivor. Without it a death of rank 0 takes the
@@ -117,10 +117,10 @@ def run(*, seconds: int) -> str:
             after = rng.randrange(3, 25)
             took = hurt(folder, signal.SIGKILL, victim=victim, after=after, torchrun=torchrun)
             slowest = max(slowest, took)
-            compare(folder, whole)
+            assert_same_end(folder, whole)
         folder = Path(place) / "stopped"
         hung = hurt(folder, signal.SIGSTOP, victim=1, after=5)
-        compare(folder, whole)
+        assert_same_end(folder, whole)
     return (
         f"{len(KILLS)} kills, the rest ended within {slowest:.1f} s; one rank that hangs, ended "
         f"after {hung:.0f} s (time-out {TIMEOUT} s); every checkpoint whole, all resumed to the bit"
@@ -157,11 +157,3 @@ def hurt(
     again = Ranks([f"resume={folder}"], folder.with_suffix(".again"))
     assert again.end(600) == [0], again.log.read_text()[-2000:]
     return took
-
-
-def compare(hurt_run: Path, whole: Path) -> None:
-    """Losses and weights are the same to the last bit."""
-    assert losses(hurt_run) == losses(whole)
-    for name in ("model.safetensors", "ema.safetensors"):
-        file = f"weights/last/{name}"
-        assert (hurt_run / file).read_bytes() == (whole / file).read_bytes(), file

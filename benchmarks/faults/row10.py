@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.faults.tiny_run import NETWORK, Job, losses
+from benchmarks.faults.tiny_run import NETWORK, Job, assert_same_end, losses
 
 STEPS = 60
 STOPS = 8  # a run
@@ -100,7 +100,9 @@ def run(*, seconds: int) -> str:
             job = Job([*given, "workers=0", f"run_dir={whole}"], folder / "log")
             assert job.end(300) == 0, job.said()
             stops += _stop_and_go(given, hurt)
-            _compare(hurt, whole)
+            assert_same_end(hurt, whole)
+            assert len(losses(hurt)) == STEPS
+            assert _broken(hurt) == _broken(whole), "the lists of broken photos differ"
     return (
         f"{stops} stops in 2 runs of {STEPS} steps, resumed with {', '.join(map(str, WORKERS))} "
         "workers in turn, mosaics, three input sizes, accumulation and averaging on: all losses "
@@ -124,17 +126,6 @@ def _stop_and_go(given: list[str], folder: Path) -> int:
         assert code == 128 + signal.SIGTERM, job.said()
         stops += 1
         arguments = [f"resume={folder}"]
-
-
-def _compare(stopped: Path, whole: Path) -> None:
-    found, expected = losses(stopped), losses(whole)
-    assert len(found) == len(expected) == STEPS, f"{len(found)} rows, {len(expected)} expected"
-    for one, other in zip(found, expected, strict=True):
-        assert one == other, f"step {one['step']}: {one} instead of {other}"
-    for name in ("model.safetensors", "ema.safetensors"):
-        file = f"weights/last/{name}"
-        assert (stopped / file).read_bytes() == (whole / file).read_bytes(), file
-    assert _broken(stopped) == _broken(whole), "the lists of broken photos differ"
 
 
 def _broken(folder: Path) -> list[list[str]]:

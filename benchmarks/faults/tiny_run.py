@@ -121,6 +121,17 @@ def losses(folder: Path) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row["total"]]
 
 
+def assert_same_end(found: Path, expected: Path) -> None:
+    """Losses, weights and averaged weights of two runs are the same to the last bit."""
+    ours, theirs = losses(found), losses(expected)
+    assert len(ours) == len(theirs), f"{len(ours)} rows, {len(theirs)} expected"
+    for one, other in zip(ours, theirs, strict=True):
+        assert one == other, f"step {one['step']}: {one} instead of {other}"
+    for name in ("model.safetensors", "ema.safetensors"):
+        file = f"weights/last/{name}"
+        assert (found / file).read_bytes() == (expected / file).read_bytes(), file
+
+
 def group_of(pid: int) -> list[int]:
     """The processes that are alive in the process group `pid` (Linux)."""
     alive = []

@@ -6,7 +6,8 @@ Each type has two functions: what labels a tree must have for it, and the source
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from data.sources.yolo_yaml import read_data_yaml
 from wordtree import LabelMap, UserError, WordTree
 
 Options = Mapping[str, Any]
+Labels = Callable[[Options, Path | None], Sequence[str]]
 _WNID = re.compile(r"n\d{8}")
 
 
@@ -31,6 +33,17 @@ def label_map(options: Options) -> LabelMap | None:
     """The label map that the options name, if they do."""
     given = options.get("label_map")
     return LabelMap.load(given) if given else None
+
+
+def unless_mapped(written: Labels) -> Labels:
+    """The keys of the label map where the options name one, else what `written` reads."""
+
+    @wraps(written)
+    def labels(options: Options, root: Path | None) -> Sequence[str]:
+        given = label_map(options)
+        return written(options, root) if given is None else given.keys()
+
+    return labels
 
 
 def wnids(names: Sequence[str], where: str, things: str) -> list[str]:
@@ -54,11 +67,9 @@ def wnids(names: Sequence[str], where: str, things: str) -> list[str]:
 # -- COCO ----------------------------------------------------------------------------------------
 
 
+@unless_mapped
 def coco_labels(options: Options, root: Path | None) -> Sequence[str]:
-    """The keys of the label map, else the names of the categories."""
-    given = label_map(options)
-    if given is not None:
-        return given.keys()
+    """The names of the categories."""
     file = data_path(options["annotations"], root=root)
     return wnids(coco_categories(file), str(file), "categories")
 
@@ -79,11 +90,9 @@ def open_coco(name: str, options: Options, tree: WordTree, root: Path | None, se
 # -- folders of photos ---------------------------------------------------------------------------
 
 
+@unless_mapped
 def folder_labels(options: Options, root: Path | None) -> Sequence[str]:
-    """The keys of the label map, else the names of the class folders."""
-    given = label_map(options)
-    if given is not None:
-        return given.keys()
+    """The names of the class folders."""
     if options["kind"] == "background":
         return []
     folder = data_path(options["folder"], root=root)
@@ -109,11 +118,9 @@ def open_folder(
 # -- Pascal VOC ----------------------------------------------------------------------------------
 
 
+@unless_mapped
 def voc_labels(options: Options, root: Path | None) -> Sequence[str]:
-    """The keys of the label map, else the names of the objects."""
-    given = label_map(options)
-    if given is not None:
-        return given.keys()
+    """The names of the objects."""
     folder = data_path(options["folder"], root=root)
     need_boxes = options.get("kind") != "label_only"
     names = voc_names(folder, options.get("split"), need_boxes=need_boxes)
@@ -137,11 +144,9 @@ def open_voc(name: str, options: Options, tree: WordTree, root: Path | None, see
 # -- YOLO ----------------------------------------------------------------------------------------
 
 
+@unless_mapped
 def yolo_labels(options: Options, root: Path | None) -> Sequence[str]:
-    """The keys of the label map, else the names of the classes."""
-    given = label_map(options)
-    if given is not None:
-        return given.keys()
+    """The names of the classes."""
     file = data_path(options["yaml"], root=root)
     return wnids([*read_data_yaml(file).names.values()], str(file), "class names")
 
@@ -163,11 +168,9 @@ def open_yolo(name: str, options: Options, tree: WordTree, root: Path | None, se
 # -- tables --------------------------------------------------------------------------------------
 
 
+@unless_mapped
 def labels_of_table(options: Options, root: Path | None) -> Sequence[str]:
-    """The keys of the label map, else the labels of the table."""
-    given = label_map(options)
-    if given is not None:
-        return given.keys()
+    """The labels of the table."""
     file = data_path(options["table"], root=root)
     names = table_labels(file, options.get("columns"), kind=options.get("kind"))
     return wnids(names, str(file), "labels")

@@ -220,23 +220,9 @@ def test_more_priors_than_distinct_boxes_are_left_out() -> None:
     ],
 )
 def test_a_mistake_gets_one_sentence(
-    command: Command,
-    words: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Command, refused: Callable[..., str], words: list[str], sentence: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    try:
-        code = command(*words)
-    except SystemExit as error:  # argparse's own
-        code = error.code
-    assert code == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert len(said.strip().splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+    assert sentence in refused(command, *words)
 
 
 def test_a_file_that_does_not_state_its_photos_sizes_is_refused(tmp_path: Path) -> None:

@@ -247,23 +247,9 @@ def test_inputs_of_several_photos_show_boxes_and_labels(
     ],
 )
 def test_a_mistake_gets_one_sentence(
-    command: Command,
-    words: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Command, refused: Callable[..., str], words: list[str], sentence: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    try:
-        code = command(*words)
-    except SystemExit as error:  # argparse's own
-        code = error.code
-    assert code == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert len(said.strip().splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+    assert sentence in refused(command, *words)
 
 
 def test_a_run_is_shown_as_it_was_and_takes_no_changes(
