@@ -16,6 +16,9 @@ from benchmarks.faults.tiny_run import NETWORK, Job, assert_nothing_left, group_
 
 STEPS, SETTLED = 20_000, 1000
 GROWTH = 0.02
+# Shared memory and sockets of batches on their way: their number was seen to go from 23 to 31 and
+# back within 300 steps. A handle left at each step or checkpoint goes beyond that in 20,000.
+BATCHES_HANDLES = 16
 # The smallest network and input: what is looked for is what a step leaves behind.
 SOAK = (
     "experiment=emoji",
@@ -57,11 +60,11 @@ def run(*, seconds: int, steps: int = STEPS, settled: int = SETTLED) -> str:
     grown = [growth([(mark[0], mark[which]) for mark in marks], settled) for which in (1, 2)]
     for name, share in zip(("trainer", "worker"), grown, strict=True):
         assert share < GROWTH, f"the {name} grew by {share:.1%} from step {settled} to {done}"
-    # Batches on their way have handles too, so the numbers go up and down.
     open_files = [mark[3] for mark in marks if mark[0] >= settled]
     fifth = len(open_files) // 5
-    first, last = max(open_files[:fifth]), min(open_files[-fifth:])
-    assert last <= first, f"{first} file handles at step {settled}, {last} at {done}"
+    first, last = min(open_files[:fifth]), min(open_files[-fifth:])
+    left = f"{first} file handles from step {settled} on, {last} at {done}"
+    assert last < first + BATCHES_HANDLES, left
     return (
         f"{done:,} steps of {steps:,} in the time given; from step {settled:,} on the trainer grew "
         f"by {grown[0]:.2%}, its worker by {grown[1]:.2%}, {last} file handles, no process "
