@@ -14,6 +14,7 @@ from PIL import Image
 from detector.losses import PARTS
 from tools.config import compose_config
 from tools.config_parts import check_parts
+from tools.run_folder import resumed_config
 from tools.training_run import train
 from wordtree import UserError
 
@@ -117,6 +118,20 @@ def test_four_lines_train_and_the_log_says_that_nothing_is_measured(
     report = json.loads((folder / "report.json").read_text())
     assert report["ap50"]["all"] is None
     assert (folder / "gradcam0.jpg").is_file()
+
+
+def test_a_run_does_not_go_on_with_other_photos_than_it_began_with(own: Path) -> None:
+    folder, spare = own / "run", own / f"labelled/{CAT}/spare.png"
+    assert train(compose_config([*TINY, *filled(own), f"run_dir={folder}"]), command="test") == 0
+    spare.write_bytes((own / f"labelled/{CAT}/0.png").read_bytes())
+    longer = resumed_config(folder, {"steps": 3, "extend": True})
+    written = (folder / "config.yaml").read_bytes()
+    with pytest.raises(UserError, match=rf"^labels had 4 photos .* 5 now.*init={folder}$"):
+        train(longer, command="test")
+    assert (folder / "config.yaml").read_bytes() == written
+    spare.unlink()
+    assert train(longer, command="test") == 0
+    assert len(losses(folder)) == 3
 
 
 def test_validation_photos_are_measured_and_other_formats_train(own: Path) -> None:

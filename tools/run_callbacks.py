@@ -37,11 +37,12 @@ from wordtree import WordTree
 
 @dataclass
 class Run:
-    """A run under way: what its callbacks share."""
+    """A run under way: what its callbacks share. photos: how many each source has."""
 
     folder: Path
     config: dict[str, Any]
     tree: WordTree
+    photos: dict[str, int]
     validation: Source
     nodes_boxed: NDArray[Any]
     average: WeightAverage
@@ -154,6 +155,7 @@ def write(run: Run, trainer: Trainer) -> None:
             "precision": config["precision"],
             "threads": config["threads"],
             "ranks": run.ranks.world,
+            "photos": run.photos,
             "broken": [list(entry) for entry in trainer.broken],
             "best": run.best,
             "seconds": run.seconds,

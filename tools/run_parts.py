@@ -88,6 +88,20 @@ def build(config: Mapping[str, Any], device: torch.device) -> Parts:
     return Parts(tree, built, sources, validation, stream, detector, criterion, optimizer)
 
 
+def check_photos(begun: Begun, photos: Mapping[str, Source]) -> None:
+    """Refuses (UserError) to go on where a source has another number of photos than it had: every
+    later draw would be another."""
+    for name, before in begun.state.get("photos", {}).items():
+        if len(photos[name]) != before:
+            run = begun.checkpoint.parent.parent
+            raise UserError(
+                f"{name} had {before:,} photos that could be used when {begun.checkpoint} was "
+                f"written, and has {len(photos[name]):,} now, so resume={run} would draw others; "
+                f"put its files back as they were, or begin a new run from these weights with "
+                f"init={run}"
+            )
+
+
 def write_settings(folder: Path, config: Mapping[str, Any], tree: WordTree) -> None:
     """The config of a run, and, where it is new, its tree and the versions that it runs on."""
     # What a resumed run was given goes into its config, so that the next resume knows it too.

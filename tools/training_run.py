@@ -27,7 +27,7 @@ from tools.left_batch import leave_batch
 from tools.run_callbacks import Run, callbacks, save
 from tools.run_folder import REPORT, lead_latest, new_run_folder, resolved
 from tools.run_loggers import flat, opened_loggers
-from tools.run_parts import build, going_on, write_settings
+from tools.run_parts import build, check_photos, going_on, write_settings
 from tools.shares import check_same, device_of, threads_of
 
 
@@ -71,6 +71,9 @@ def train(
     photos = {**parts.sources, "validation": parts.validation}
     sizes = {f"the number of photos of {name}": len(photos[name]) for name in photos}
     check_same({"the tree's hash": tree.hash, **sizes}, ranks)
+    if begun:
+        with ranks.agreeing():
+            check_photos(begun, photos)
 
     with ranks.agreeing():
         folder = Path(resume) if resume else Path()
@@ -109,6 +112,7 @@ def train(
         folder=folder,
         config=config,
         tree=tree,
+        photos={name: len(source) for name, source in photos.items()},
         validation=parts.validation,
         nodes_boxed=assemble.boxed_nodes(parts.sources),
         average=WeightAverage(detector, decay=config["ema"]),
