@@ -39,17 +39,11 @@ class SaneBoxes(NamedTuple):
     faults: dict[str, NDArray[np.bool_]]
 
 
-def sane_boxes(
-    boxes: ArrayLike,
-    size: ArrayLike,
-    *,
-    min_side: float = MIN_SIDE,
-    rounding: float = ROUNDING,
-) -> SaneBoxes:
+def sane_boxes(boxes: ArrayLike, size: ArrayLike, *, rounding: ArrayLike = ROUNDING) -> SaneBoxes:
     """Boxes (n, 4) xyxy of photos of `size` (height, width), one or (n, 2), made sane.
 
-    size: 0 where it is not known. min_side: what counts as a pixel, and rounding: what is clipped
-    without a word, for boxes in another unit than pixels (the unit of `size` then, too).
+    size: 0 where it is not known. rounding: what is clipped without a word, pixels; one, or (n, 2),
+    across and down.
     """
     given = np.asarray(boxes, np.float64).reshape(-1, 4)
     stated = np.broadcast_to(np.asarray(size, np.float64), (len(given), 2))
@@ -65,7 +59,7 @@ def sane_boxes(
     outside = finite & (inside < MIN_INSIDE * area)
     moved = (np.abs(inner_low - low) > rounding) | (np.abs(inner_high - high) > rounding)
     # float32 rounding of a side of exactly one pixel far from the origin must not drop it.
-    small = finite & ~outside & ((inner_high - inner_low) < 0.999 * min_side).any(1)
+    small = finite & ~outside & ((inner_high - inner_low) < 0.999 * MIN_SIDE).any(1)
     kept = finite & ~outside & ~small
     return SaneBoxes(
         np.concatenate([inner_low, inner_high], 1)[kept].astype(np.float32),

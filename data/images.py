@@ -13,7 +13,10 @@ import io
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import simplejpeg
@@ -58,14 +61,16 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Pixels:
 
 def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """(height, width) of the upright photo, from the file's header alone. Raises BrokenPhoto."""
-    image, orientation = _open(_read(path), path, max_pixels)
-    width, height = image.size
+    _check_file(path)
+    with _naming(path), Path(path).open("rb") as file:
+        image, orientation = _open(file, path, max_pixels)
+        width, height = image.size
     return (width, height) if orientation > 4 else (height, width)
 
 
 def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The photo in `data`, the bytes of a file called `name`, as `read_image` gives it."""
-    image, orientation = _open(data, name, max_pixels)
+    image, orientation = _open(io.BytesIO(data), name, max_pixels)
     try:
         pixels = _decode_jpeg(data, image)
         if pixels is None:
@@ -81,29 +86,41 @@ def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS)
 
 
 def _read(path: str | Path) -> bytes:
-    try:
+    _check_file(path)
+    with _naming(path):
+        return Path(path).read_bytes()
+
+
+def _check_file(path: str | Path) -> None:
+    """Refuses (BrokenPhoto) what should not even be opened."""
+    with _naming(path):
         known = os.stat(path)
-        if not stat.S_ISREG(known.st_mode) and not stat.S_ISDIR(known.st_mode):
-            raise BrokenPhoto(path, "a device or a pipe, which may never end")
-        if known.st_size > MAX_BYTES:
-            raise BrokenPhoto(path, f"{known.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
-        data = Path(path).read_bytes()
+    if not stat.S_ISREG(known.st_mode) and not stat.S_ISDIR(known.st_mode):
+        raise BrokenPhoto(path, "a device or a pipe, which may never end")
+    if known.st_size > MAX_BYTES:
+        raise BrokenPhoto(path, f"{known.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
+    if known.st_size == 0 and stat.S_ISREG(known.st_mode):
+        raise BrokenPhoto(path, "the file is empty")
+
+
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """What the operating system refuses is a BrokenPhoto."""
+    try:
+        yield
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         if os.path.islink(path) and not os.path.exists(path):
             raise BrokenPhoto(path, "a link to a file that is not there") from error
         raise BrokenPhoto(path, (getattr(error, "strerror", "") or str(error)).lower()) from error
-    if not data:
-        raise BrokenPhoto(path, "the file is empty")
-    return data
 
 
-def _open(data: bytes, name: str | Path, max_pixels: int) -> tuple[Image.Image, int]:
+def _open(file: BinaryIO, name: str | Path, max_pixels: int) -> tuple[Image.Image, int]:
     """The photo with only its header read, and its EXIF orientation (1 to 8)."""
     try:
         with warnings.catch_warnings():
             # PIL warns about large photos below its limit; the check below is the one that counts.
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(file, formats=FORMATS)
             orientation = _orientation(image)
     except Image.DecompressionBombError as error:
         raise BrokenPhoto(name, f"too large to decode: {error}") from error

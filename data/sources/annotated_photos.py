@@ -14,17 +14,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from data.boxes import sane_boxes
+from data.boxes import ROUNDING, sane_boxes
 from data.images import BrokenPhoto, read_image, read_size
 from data.sample import KINDS, Kind, Sample
 from data.sources.counts import Counts
 from data.sources.file_index import FileIndex, Problems
+from data.sources.progress import told
 from data.sources.truths import Truth, truths_of
 from wordtree.errors import UserError
 
 Exhaustive = Literal["source", "photo"]
-# Of a photo's side: less than a pixel in any photo, and what six digits of a centre round away.
-_FRACTION_MIN_SIDE, _FRACTION_ROUNDING = 1e-6, 1e-3
+# What six digits of a centre round away, of a photo's side.
+_FRACTION_ROUNDING = 1e-3
 # Boxes that are looked at together: a data set of millions needs no more memory for it.
 _AT_ONCE = 1 << 17
 
@@ -33,9 +34,10 @@ class AnnotatedPhotos:
     """The photos of a data set that are on disk, in its order.
 
     rows: int64 (n,), which of the given photos are left. sizes: int64 (n, 2), height and width as
-    the data set states them, 0 where it does not. nodes: int64, ascending, all nodes that its
-    categories stand for; a boxed photo is exhaustive for these. labelled_nodes: those of them that
-    occur. problems: what was left out or set right, counted, with examples.
+    the data set states them, else as the headers of boxed photos do; 0 where nobody says. nodes:
+    int64, ascending, all nodes that its categories stand for; a boxed photo is exhaustive for
+    these. labelled_nodes: those of them that occur. problems: what was left out or set right,
+    counted, with examples.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class AnnotatedPhotos:
         where: the annotations, for messages. folder: what the file names (P) start from.
         image, node, ignore: (A,), the object's row in file_names, its node (-1: unknown) and
         whether it is an ignore region. boxes: (A, 4) xyxy in pixels of the photo, or fractions of
-        its width and height; None: labels of whole photos. sizes: (P, 2), height and width.
+        its width and height; None: labels of whole photos. sizes: (P, 2), height and width; where
+        the data set has none, boxed photos are opened for their headers, and those that cannot be
+        read are left out and counted.
         categories: the nodes of all categories, -1 for one that is left out.
         exhaustive: `source`, or `photo` where only a photo's own classes are completely boxed.
         lost: rows of photos of which objects could not be read. A photo whose known objects are all
@@ -71,16 +75,23 @@ class AnnotatedPhotos:
         """
         _check_kind(kind, exhaustive, where, objects=len(image), boxed=boxes is not None)
         self.name, self.kind, self.problems = name, kind, problems
-        self._folder, self._fractions = str(folder), fractions
+        self._folder = str(folder)
         self.nodes: NDArray[np.int64] = np.unique(categories[categories >= 0])
-        sizes = np.zeros((len(file_names), 2), np.int64) if sizes is None else sizes
         known = np.zeros(len(file_names), bool)
         known[image] = True
         known[np.asarray(lost, np.int64)] = True
-        if boxes is None or kind == "label_only":
+        photos = self._on_disk(file_names, where)
+        self._stated = sizes is not None
+        if sizes is None:
+            sizes = np.zeros((len(file_names), 2), np.int64)
+        if boxes is None or kind != "boxed":
             kept_boxes = np.zeros((len(image), 4), np.float32)
         else:
-            kept_boxes, kept = self._sane(boxes, image, sizes, file_names)
+            if not self._stated:
+                photos = self._measured(sizes, photos, file_names, where)
+                here = np.isin(image, photos)
+                image, node, ignore, boxes = image[here], node[here], ignore[here], boxes[here]
+            kept_boxes, kept = self._sane(boxes, image, sizes, file_names, fractions)
             if len(boxes) and not kept.any():
                 raise UserError(
                     f"none of the {len(boxes)} boxes of {where} can be used: {problems}; "
@@ -88,7 +99,6 @@ class AnnotatedPhotos:
                 )
             image, node, ignore = image[kept], node[kept], ignore[kept]
 
-        photos = self._on_disk(file_names, where)
         if kind == "label_only":
             photos = self._labelled(photos, image[~ignore & (node >= 0)], file_names, where)
         else:
@@ -108,7 +118,6 @@ class AnnotatedPhotos:
             ignore,
             kind=kind,
             own_classes=exhaustive == "photo",
-            fractions=fractions,
         )
         self._paths = FileIndex(file_names[i] for i in photos)
         self.rows: NDArray[np.int64] = photos
@@ -133,11 +142,9 @@ class AnnotatedPhotos:
     def truth(self, index: int) -> Truth:
         """Boxes (n, 4) xyxy in pixels of the photo, nodes (n,) and ignore (n,) of photo `index`.
 
-        None of a photo that is not boxed. The photo is not read, but for the header of one whose
-        boxes are fractions: raises BrokenPhoto for that.
+        None of a photo that is not boxed. The photo is not read.
         """
-        size = read_size(self.path(index)) if self._fractions else (0, 0)
-        return self._truths.truth(index, size)
+        return self._truths.truth(index)
 
     def labels(self, index: int) -> NDArray[np.int64]:
         """The nodes that photo `index` shows, ascending, without reading it."""
@@ -149,18 +156,37 @@ class AnnotatedPhotos:
 
     def read(self, index: int, *, size: tuple[int, int] | None = None) -> Sample:  # noqa: ARG002
         """Photo `index` with its truth. Raises BrokenPhoto, also where the photo has not the size
-        that the annotations state, or none of its boxes in it: they would be elsewhere."""
+        that `sizes` says, or none of its boxes in it: they would be elsewhere."""
         path = self.path(index)
         image = read_image(path)
         height, width = image.shape[:2]
         stated = self.sizes[index]
         if (stated > 0).all() and tuple(stated) != (height, width):
+            says = "the annotation file says" if self._stated else "at the start it had"
             raise BrokenPhoto(
-                path,
-                f"{width} x {height} pixels, where the annotation file says "
-                f"{stated[1]} x {stated[0]}",
+                path, f"{width} x {height} pixels, where {says} {stated[1]} x {stated[0]}"
             )
         return self._truths.sample(image, index, source=self.name, path=path)
+
+    def _measured(
+        self,
+        sizes: NDArray[np.int64],
+        photos: NDArray[np.int64],
+        file_names: Sequence[str],
+        where: str | Path,
+    ) -> NDArray[np.int64]:
+        """Writes the sizes that the photos' headers say into `sizes`; the photos that have one."""
+        with told(f"reading the sizes of the photos of {where}", len(photos)) as advance:
+            for row in photos:
+                advance(1)
+                try:
+                    sizes[row] = read_size(os.path.join(self._folder, file_names[row]))
+                except BrokenPhoto as error:
+                    self.problems.add(
+                        "photos that cannot be read, left out",
+                        f"{file_names[row]}: {error.reason}",
+                    )
+        return photos[sizes[photos, 0] > 0]
 
     def _sane(
         self,
@@ -168,11 +194,8 @@ class AnnotatedPhotos:
         image: NDArray[np.int64],
         sizes: NDArray[np.int64],
         file_names: Sequence[str],
+        fractions: bool,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        unit: dict[str, float] = {}
-        if self._fractions:
-            unit = {"min_side": _FRACTION_MIN_SIDE, "rounding": _FRACTION_ROUNDING}
-
         def example(row: int) -> str:
             box = [round(value, 6) for value in boxes[row].tolist()]
             return f"{file_names[image[row]]} {box}"
@@ -180,8 +203,13 @@ class AnnotatedPhotos:
         parts, kept = [np.zeros((0, 4), np.float32)], np.zeros(len(boxes), bool)
         for start in range(0, len(boxes), _AT_ONCE):
             here = slice(start, start + _AT_ONCE)
-            size = 1 if self._fractions else sizes[image[here]]
-            sane = sane_boxes(boxes[here], size, **unit)
+            size, pixels, rounding = sizes[image[here]], boxes[here], np.array(ROUNDING)
+            if fractions:
+                sides = size[:, ::-1]  # across and down, as boxes are
+                with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dropped
+                    pixels = pixels * np.tile(sides, 2)
+                rounding = np.maximum(ROUNDING, _FRACTION_ROUNDING * sides)
+            sane = sane_boxes(pixels, size, rounding=rounding)
             parts.append(sane.boxes)
             kept[here] = sane.kept
             for fault, touched in sane.faults.items():

@@ -71,7 +71,8 @@ class TableSource(AnnotatedPhotos):
 
         columns: see `read_table`. label_map: labels -> nodes; without one, each must be a key of
         `tree`. kind: `boxed` where the header has x1, y1, x2, y2 (pixels of the photo, its left and
-        upper edge being 0, x2 and y2 the box's right and lower edge), else `label_only`.
+        upper edge being 0, x2 and y2 the box's right and lower edge), else `label_only`. Boxed
+        photos are opened for their sizes.
         `background` takes photos without labels.
         Raises UserError for a table or folder that cannot be used.
         """

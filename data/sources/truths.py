@@ -21,7 +21,7 @@ class Truths:
     nothing.
 
     offsets: int64 (N + 1,), where each photo's objects begin. boxes: float32 (n, 4), xyxy in pixels
-    of the photo, or (`fractions`) of its width and height. nodes: int64 (n,), -1 where unknown.
+    of the photo. nodes: int64 (n,), -1 where unknown.
     ignore: bool (n,). own_classes: a photo is exhaustive for no more than its own nodes.
     """
 
@@ -31,21 +31,16 @@ class Truths:
     nodes: NDArray[np.int64]
     ignore: NDArray[np.bool_]
     own_classes: bool = False
-    fractions: bool = False
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def truth(self, index: int, size: tuple[int, int] = (0, 0)) -> Truth:
-        """Boxes (n, 4) xyxy in pixels, nodes (n,) and ignore (n,) of a photo of `size` (height,
-        width), which only fractions need; none of a photo that is not boxed."""
+    def truth(self, index: int) -> Truth:
+        """Boxes (n, 4) xyxy in pixels, nodes (n,) and ignore (n,) of a photo; none of a photo that
+        is not boxed."""
         end = index + 1 if self.kind == "boxed" else index
         rows = slice(self.offsets[index], self.offsets[end])
-        boxes = self.boxes[rows]
-        if self.fractions:
-            height, width = size
-            boxes = boxes * np.array([width, height, width, height], np.float32)
-        return boxes, self.nodes[rows], self.ignore[rows]
+        return self.boxes[rows], self.nodes[rows], self.ignore[rows]
 
     def labels(self, index: int) -> NDArray[np.int64]:
         """The nodes that a photo shows, ascending."""
@@ -74,7 +69,7 @@ class Truths:
         )
         if self.kind != "boxed":
             return sample.replace(labels=self.labels(index))
-        boxes, nodes, ignore = self.truth(index, (height, width))
+        boxes, nodes, ignore = self.truth(index)
         sane = sane_boxes(boxes, (height, width))
         if len(boxes) and not sane.kept.any():
             raise BrokenPhoto(path, f"{width} x {height} pixels, and none of its boxes in them")
@@ -97,7 +92,6 @@ def truths_of(
     *,
     kind: Kind,
     own_classes: bool,
-    fractions: bool = False,
 ) -> Truths:
     """The objects of `photos` (ascending numbers), of objects of any photos in any order; image:
     int64 (n,), the number of each one's photo."""
@@ -107,4 +101,4 @@ def truths_of(
     offsets = np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int64)
     shift = np.repeat(starts - offsets[:-1], ends - starts)
     rows = order[np.arange(offsets[-1]) + shift]
-    return Truths(kind, offsets, boxes[rows], nodes[rows], ignore[rows], own_classes, fractions)
+    return Truths(kind, offsets, boxes[rows], nodes[rows], ignore[rows], own_classes)

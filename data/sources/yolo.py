@@ -2,8 +2,8 @@
 
 The label file of a photo is found by its path: the last `/images/` in it becomes `/labels/` (where
 there is none it lies beside the photo), and its ending `.txt`. Its numbers are fractions of the
-photo's width and height. An empty label file says that the photo shows no object; a label file that
-is missing says nothing, and the user decides what that means.
+photo's width and height, for which boxed photos are opened. An empty label file says that the photo
+shows no object; a label file that is missing says nothing, and the user decides what that means.
 """
 
 from __future__ import annotations

@@ -53,12 +53,11 @@ def test_sides_beyond_all_measure_are_outside_and_warn_of_nothing() -> None:
     assert sane_boxes([[5, 5, 70_000, 9]], (0, 0)).boxes.tolist() == [[5, 5, 70_000, 9]]
 
 
-def test_boxes_in_another_unit_have_its_pixel() -> None:
-    kept = sane_boxes([[0, 0, 0.5, 0.5], [0.1, 0.1, 0.1, 0.2]], 1, min_side=1e-6, rounding=1e-3)
-    assert kept.boxes.tolist() == [[0, 0, 0.5, 0.5]]
-    assert sane_boxes([[-1e-4, 0, 1, 1]], 1, min_side=1e-6, rounding=1e-3).faults[
-        "partly outside the photo: clipped"
-    ].tolist() == [False]
+def test_what_counts_as_rounding_may_differ_by_box_and_direction() -> None:
+    boxes, rounding = [[-2, 0, 9, 9], [-2, 0, 9, 9], [0, -2, 9, 9]], [[3, 1], [1, 3], [3, 1]]
+    sane = sane_boxes(boxes, (100, 100), rounding=rounding)
+    assert sane.faults["partly outside the photo: clipped"].tolist() == [False, True, True]
+    assert sane.boxes.tolist() == [[0, 0, 9, 9]] * 3
 
 
 def test_fractions_are_told_from_pixels_of_photos_that_are_larger() -> None:

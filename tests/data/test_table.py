@@ -166,10 +166,10 @@ def test_boxes_that_are_hurt_go_by_the_rules_and_are_counted(make) -> None:
         "rows with a label and no box": 1,
         "boxes not finite: dropped": 2,
         "boxes swapped corners: set right": 1,
-        "boxes mostly or wholly outside the photo: dropped": 1,
+        "boxes mostly or wholly outside the photo: dropped": 2,
+        "boxes partly outside the photo: clipped": 1,
         "boxes under one pixel: dropped": 1,
     }
-    # a table does not say how large its photos are: what lies outside shows when one is read
     assert source.read(0).boxes.tolist() == [[10, 5, 30, 40], [10, 5, 30, 40], [70, 30, 80, 40]]
 
 
@@ -229,8 +229,26 @@ def test_numbers_for_a_part_of_a_box_are_refused(make, more: dict) -> None:
         make("a.png,dog,1,2,30,30\n", columns={"file": 0, "label": 1, **more})
 
 
-def test_a_photo_with_all_its_boxes_elsewhere_is_broken_and_no_background(make) -> None:
-    source = make("file,label,x1,y1,x2,y2\na.png,dog,500,500,600,600\nb.png,,,,,\n")
-    with pytest.raises(BrokenPhoto, match=r"a\.png: 80 x 40 pixels, and none of its boxes in them"):
+def test_a_photo_with_all_its_boxes_elsewhere_does_not_become_background(make) -> None:
+    source = make(
+        "file,label,x1,y1,x2,y2\na.png,dog,500,500,600,600\nb.png,,,,,\ndeep/c.png,dog,1,2,30,30\n"
+    )
+    assert [os.path.basename(source.path(i)) for i in range(len(source))] == ["b.png", "c.png"]
+    assert source.problems.counts["photos without a box that can be used, left out"] == 1
+
+
+def test_a_photo_that_changed_its_size_since_the_start_is_broken(make) -> None:
+    source = make("file,label,x1,y1,x2,y2\na.png,dog,1,2,30,30\n")
+    Image.new("RGB", (40, 40)).save(source.path(0))
+    with pytest.raises(BrokenPhoto, match=r"40 x 40 pixels, where at the start it had 80 x 40"):
         source.read(0)
-    assert len(source.read(1).boxes) == 0
+
+
+def test_boxed_photos_that_cannot_be_read_are_left_out_and_counted(make) -> None:
+    rows = "file,label,x1,y1,x2,y2\na.png,dog,1,2,30,30\nb.png,dog,1,2,30,30\n"
+    Path(make(rows).path(1)).write_text("text")
+    source = make(rows)
+    assert (len(source), source.truth(0)[0].tolist()) == (1, [[1, 2, 30, 30]])
+    assert source.problems.counts == {"photos that cannot be read, left out": 1}
+    assert "b.png: not a photo" in str(source.problems)
+    assert len(make(rows, kind="label_only")) == 2

@@ -276,13 +276,20 @@ def test_photos_with_names_of_any_kind_are_read(yolo: Set) -> None:
     assert all(len(source.read(i).boxes) == 1 for i in range(6))
 
 
-def test_a_photo_that_is_broken_says_so_when_it_is_read_and_not_before(yolo: Set) -> None:
-    yolo.photo("images/train/a.png", "0 .5 .5 .5 .5")
+def test_a_photo_that_is_broken_is_left_out_and_counted(yolo: Set) -> None:
+    for name in ("a", "b", "c"):
+        yolo.photo(f"images/train/{name}.png", "0 .5 .5 .5 .5\n0 .2 .2 0.01 .2")
     (yolo.root / "images/train/a.png").write_text("text")
     source = pickle.loads(pickle.dumps(yolo.source()))
-    for reading in (source.read, source.truth):
-        with pytest.raises(BrokenPhoto):
-            reading(0)
+    assert names(source) == ["b.png", "c.png"]
+    assert source.problems.counts == {
+        "photos that cannot be read, left out": 1,
+        "boxes under one pixel: dropped": 2,
+    }
+    Path(source.path(1)).write_text("text")
+    assert source.truth(1)[0].tolist() == [[20, 10, 60, 30]]
+    with pytest.raises(BrokenPhoto):
+        source.read(1)
 
 
 def test_a_config_opens_it_below_the_data_folder(yolo: Set, tmp_path: Path) -> None:
