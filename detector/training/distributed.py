@@ -215,11 +215,8 @@ def together(work: Callable[[Ranks], int]) -> int:
     if ranks.alone:
         return work(ranks)
     waits = True
-    code = 2
     try:
-        code = work(ranks)
-        waits = code != 0
-        return code
+        return work(ranks)
     except ToldElsewhere:
         return 2
     except (UserError, KeyboardInterrupt) as error:
@@ -264,7 +261,8 @@ def _leave(ranks: Ranks, *, waits: bool) -> None:
     """Ends what connects this process. waits: until all others end as well, for some seconds.
 
     torchrun ends whoever is left when a first process failed, and would then report that process
-    as killed, not with the exit code of its own.
+    as killed, not with the exit code of its own. Without torchrun, rank 0 keeps the store, and
+    torch complains in every process that still asks when it is gone.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if dist.is_initialized():
@@ -275,7 +273,6 @@ def _leave(ranks: Ranks, *, waits: bool) -> None:
             return
         end = time.monotonic() + FAREWELL
         _wait_for(ranks.store, LEFT, ranks.world, end)
-        # Where there is no torchrun, rank 0 keeps the store: it goes when nobody asks any more.
         if ranks.first:
             _wait_for(ranks.store, GONE, ranks.world - 1, end)
         else:

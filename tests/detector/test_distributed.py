@@ -552,3 +552,16 @@ def test_ranks_share_a_validation_and_get_what_one_process_gets(
     ends = on_ranks(connected(lambda ranks: validation(ranks, none)))
     assert [end.code for end in ends] == [2, 2]
     assert "".join(end.said for end in ends).count("none of the 45 validation photos") == 1
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_ranks_that_end_well_at_different_times_leave_in_silence(
+    on_ranks: OnRanks, late: int
+) -> None:
+    def work(ranks: Ranks) -> int:
+        ranks.connect(20)
+        ranks.gather_all(0)
+        time.sleep(0.5 * (ranks.rank == late))
+        return 0
+
+    assert [(end.code, end.said) for end in on_ranks(work)] == [(0, "")] * 2
