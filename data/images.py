@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ PHOTO_ENDINGS = frozenset(
     [".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"]
 )
 _ORIENTATION = 0x0112  # EXIF's tag
+_PNG_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 # What libjpeg says before it fills what is missing with grey, or goes on with wrong pixels.
 _DAMAGE = ("premature end", "bad huffman code", "found marker")
 
@@ -121,7 +123,7 @@ def _open(file: BinaryIO, name: str | Path, max_pixels: int) -> tuple[Image.Imag
             # PIL warns about large photos below its limit; the check below is the one that counts.
             warnings.simplefilter("ignore")
             image = Image.open(file, formats=FORMATS)
-            orientation = _orientation(image)
+            orientation = _orientation(image, file)
     except Image.DecompressionBombError as error:
         raise BrokenPhoto(name, f"too large to decode: {error}") from error
     except Image.UnidentifiedImageError as error:
@@ -138,13 +140,32 @@ def _open(file: BinaryIO, name: str | Path, max_pixels: int) -> tuple[Image.Imag
     return image, orientation
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, file: BinaryIO) -> int:
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        # PIL decodes a whole PNG to see whether EXIF comes behind the pixels, which is rare.
+        before = image.format == "PNG" and not _metadata_behind_pixels(file)
+        exif = Image.Image.getexif(image) if before else image.getexif()
+        value = exif.get(_ORIENTATION, 1)
     # EXIF is written by every kind of program; a photo with a damaged block is still a photo.
     except Exception:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _metadata_behind_pixels(file: BinaryIO) -> bool:
+    """Whether chunks that may hold EXIF or XMP follow the pixels of a PNG; only heads are read."""
+    place, pixels = file.tell(), False
+    file.seek(8)
+    try:
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            pixels |= kind == b"IDAT"
+            if pixels and kind in _PNG_METADATA:
+                return True
+            file.seek(length + 4, os.SEEK_CUR)  # 4: the checksum
+        return False
+    finally:
+        file.seek(place)
 
 
 def _decode_jpeg(data: bytes, image: Image.Image) -> Pixels | None:

@@ -129,7 +129,12 @@ def test_a_run_does_not_go_on_with_other_photos_than_it_began_with(own: Path) ->
     with pytest.raises(UserError, match=rf"^labels had 4 photos .* 5 now.*init={folder}$"):
         train(longer, command="test")
     assert (folder / "config.yaml").read_bytes() == written
-    spare.unlink()
+    spare.rename(spare.with_suffix(".txt"))
+    away = own / f"labelled/{CAT}/0.png"
+    away.rename(own / "0.png")
+    with pytest.raises(UserError, match=r"^labels had 4 photos .* 3 now \(.*spare\.txt"):
+        train(longer, command="test")
+    (own / "0.png").rename(away)
     assert train(longer, command="test") == 0
     assert len(losses(folder)) == 3
 

@@ -71,7 +71,8 @@ def check_parts(config: Config) -> None:
 
 def open_data(config: Config) -> None:
     """Refuses (UserError) what only the data sets themselves can tell: missing files, labels
-    without a node, a mixture that cannot be held. Reads indices and labels, no photo."""
+    without a node, a mixture that cannot be held. Reads indices and labels, and of photos no more
+    than the headers of boxed ones whose annotations state no sizes."""
     tree, _ = assemble.make_tree(config)
     sources, _ = assemble.make_sources(config, tree)
     assemble.make_stream(config, sources)

@@ -89,16 +89,21 @@ def build(config: Mapping[str, Any], device: torch.device) -> Parts:
 
 
 def check_photos(begun: Begun, photos: Mapping[str, Source]) -> None:
-    """Refuses (UserError) to go on where a source has another number of photos than it had: every
-    later draw would be another."""
-    for name, before in begun.state.get("photos", {}).items():
-        if len(photos[name]) != before:
+    """Refuses (UserError) to go on where a source, a validation source too, has another number of
+    photos than it had: later draws, or what figures are measured on, would be others."""
+    before = begun.state.get("photos")
+    if before is None:
+        return
+    for name in {**photos, **before}:
+        had, has = before.get(name, 0), len(photos[name]) if name in photos else 0
+        if had != has:
             run = begun.checkpoint.parent.parent
+            problems = getattr(photos.get(name), "problems", None)
             raise UserError(
-                f"{name} had {before:,} photos that could be used when {begun.checkpoint} was "
-                f"written, and has {len(photos[name]):,} now, so resume={run} would draw others; "
-                f"put its files back as they were, or begin a new run from these weights with "
-                f"init={run}"
+                f"{name} had {had:,} photos that could be used when {begun.checkpoint} was "
+                f"written, and has {has:,} now{f' ({problems})' if problems else ''}, so "
+                f"resume={run} would not go on with the same; put its files back as they were, or "
+                f"begin a new run from these weights with init={run}"
             )
 
 

@@ -186,7 +186,13 @@ class AnnotatedPhotos:
                         "photos that cannot be read, left out",
                         f"{file_names[row]}: {error.reason}",
                     )
-        return photos[sizes[photos, 0] > 0]
+        measured = photos[sizes[photos, 0] > 0]
+        if not len(measured):
+            raise UserError(
+                f"none of the {len(photos)} photos of {where} can be read: {self.problems}; put "
+                "good copies in their place"
+            )
+        return measured
 
     def _sane(
         self,

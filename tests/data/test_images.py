@@ -14,7 +14,7 @@ import pytest
 import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from data import images
 from data.images import GREY, BrokenPhoto, decode_image, read_image, read_size
@@ -319,3 +319,24 @@ def test_broken_photo_survives_pickling() -> None:
 def test_a_program_in_postscript_is_not_run() -> None:
     with pytest.raises(BrokenPhoto, match="not a photo"):
         decode_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n", "a.eps")
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_size_of_a_png_is_read_without_its_pixels_unless_exif_follows_them(
+    behind: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    path = tmp_path / "a.png"
+    Image.new("RGB", (64, 48)).save(path, exif=turned)
+    data = path.read_bytes()
+    start = data.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    if behind:
+        last = data.index(b"IEND") - 4
+        path.write_bytes(data[:start] + data[end:last] + data[start:end] + data[last:])
+    assert read_image(path).shape[:2] == (64, 48)
+    assert read_size(path) == (64, 48)
+    path.write_bytes(data[:start] + data[end:])
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda _: pytest.fail("decoded"))
+    assert read_size(path) == (48, 64)

@@ -252,3 +252,5 @@ def test_boxed_photos_that_cannot_be_read_are_left_out_and_counted(make) -> None
     assert source.problems.counts == {"photos that cannot be read, left out": 1}
     assert "b.png: not a photo" in str(source.problems)
     assert len(make(rows, kind="label_only")) == 2
+    with pytest.raises(UserError, match=r"none of the 1 photos of .* can be read: .*b\.png"):
+        make("file,label,x1,y1,x2,y2\nb.png,dog,1,2,30,30\n")
